@@ -1,0 +1,40 @@
+# Everything lives in .venv. Set-up is done once, and again when the project or a pin changes.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test check bench reproduce docs
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+# λ̂ of a network along its training, with a page to look at: runs/demo/report.html
+demo: $(READY)
+	$(BIN)/singulab demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# cost of a chain step against the raw forward and backward pass
+bench: $(READY)
+	$(BIN)/singulab bench speed
+
+# error and cost over the models of known truth
+reproduce: $(READY)
+	$(BIN)/singulab bench truth
+
+# docs/reference.md from the docstrings; a test fails when it is out of date
+docs: $(READY)
+	$(BIN)/python docs/make_reference.py

@@ -1,0 +1,148 @@
+"""Writes docs/reference.md from the docstrings of everything that ``singulab.__all__`` names.
+
+Signatures, fields and their comments are taken from the source as it is written.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import singulab
+
+PAGE = Path(__file__).with_name("reference.md")
+SECTIONS = ("Args", "Returns", "Raises", "Source", "Example", "Attributes", "Yields")
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [
+        "# Reference",
+        "Made by `make docs` from the docstrings; do not edit. `sl` is `import singulab as sl`.",
+    ]
+    for name in singulab.__all__:
+        parts.extend(entry(f"sl.{name}", getattr(singulab, name), depth=2))
+    return "\n\n".join(parts) + "\n"
+
+
+def entry(name: str, value: Any, depth: int) -> Iterator[str]:
+    """Heading, signature, docstring and members of one public object."""
+    yield f"{'#' * depth} `{name}`"
+    if isinstance(value, ModuleType):
+        yield prose(value.__doc__)
+        for member in getattr(value, "__all__", ()):
+            yield from entry(f"{name}.{member}", getattr(value, member), depth + 1)
+    elif inspect.isclass(value):
+        yield prose(value.__doc__ if not made_by_dataclass(value) else None)
+        yield from fields(value)
+        yield from methods(value, depth)
+    elif callable(value):
+        value = inspect.unwrap(value)
+        yield f"```python\n{signature(value)}\n```"
+        yield prose(value.__doc__)
+    else:
+        yield f"`{value!r}`"
+
+
+def made_by_dataclass(kind: type) -> bool:
+    """Whether the docstring is the one that ``dataclass`` writes of itself."""
+    return (kind.__doc__ or "").startswith(f"{kind.__name__}(")
+
+
+def node(value: Any) -> ast.AST:
+    """The definition of a function or class, as parsed."""
+    return ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
+
+
+def signature(function: Any) -> str:
+    """Name, parameters and result as they are written, one parameter a line when long."""
+    parsed = node(function)
+    assert isinstance(parsed, ast.FunctionDef)
+    result = f" -> {ast.unparse(parsed.returns)}" if parsed.returns else ""
+    short = f"{parsed.name}({ast.unparse(parsed.args)}){result}"
+    if len(short) <= 88:
+        return short
+    lines = re.split(r", (?=\*|\w+:|\w+=|/)", ast.unparse(parsed.args))
+    return f"{parsed.name}(\n" + "".join(f"    {line},\n" for line in lines) + f"){result}"
+
+
+def fields(kind: type) -> Iterator[str]:
+    """A table of the fields of a dataclass with the comment that stands behind each."""
+    if not hasattr(kind, "__dataclass_fields__"):
+        return
+    source = textwrap.dedent(inspect.getsource(kind))
+    lines, rows = source.splitlines(), []
+    for statement in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            continue
+        line = lines[statement.end_lineno - 1][statement.end_col_offset :]
+        default = "" if statement.value is None else f"`{ast.unparse(statement.value)}`"
+        comment = line.strip().removeprefix("#").strip()
+        cells = (f"`{statement.target.id}`", f"`{ast.unparse(statement.annotation)}`", default)
+        rows.append(" | ".join((*(cell.replace("|", "\\|") for cell in cells), comment)))
+    if rows:
+        yield "| field | type | default | |\n|---|---|---|---|\n" + "\n".join(
+            f"| {row} |" for row in rows
+        )
+
+
+def methods(kind: type, depth: int) -> Iterator[str]:
+    """Public methods and properties that have a docstring."""
+    for name, member in vars(kind).items():
+        function = getattr(member, "__func__", member)
+        if name.startswith("_") or not getattr(function, "__doc__", None):
+            continue
+        heading = f"{'#' * (depth + 1)} `{kind.__name__}.{name}`"
+        if isinstance(member, property):
+            yield heading
+            yield prose(member.__doc__)
+        elif inspect.isfunction(inspect.unwrap(function)):
+            yield heading
+            yield f"```python\n{signature(inspect.unwrap(function))}\n```"
+            yield prose(function.__doc__)
+
+
+def prose(docstring: str | None) -> str:
+    """A Google-style docstring as Markdown."""
+    text = re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", inspect.cleandoc(docstring or ""))
+    text = text.replace("``", "`")
+    blocks = re.split(r"\n(?=\S)", text)
+    return "\n\n".join(filter(None, (section(block) for block in paragraphs(blocks)))).strip()
+
+
+def paragraphs(blocks: list[str]) -> Iterator[str]:
+    """Joins lines of running text again that belong to one paragraph."""
+    held: list[str] = []
+    for block in blocks:
+        if re.match(rf"({'|'.join(SECTIONS)}):", block) or block.startswith("*"):
+            if held:
+                yield "\n".join(held)
+            held = []
+            yield block
+        else:
+            held.append(block)
+    if held:
+        yield "\n".join(held)
+
+
+def section(block: str) -> str:
+    """One section: items become a list, an example stays code, the rest stays text."""
+    head, _, body = block.partition(":")
+    if head not in SECTIONS:
+        return block
+    body = textwrap.dedent(body.strip("\n"))
+    if head == "Example":
+        return f"**Example**\n\n```python\n{body.strip()}\n```"
+    if head in ("Args", "Raises", "Attributes"):
+        items = re.split(r"\n(?=\S)", body.strip())
+        told = (re.sub(r"^([*\w.]+)(?: \([^)]*\))?: ", r"- `\1`: ", " ".join(i.split())) for i in items)
+        return f"**{head}**\n\n" + "\n".join(told)
+    return f"**{head}** {' '.join(body.split())}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,120 @@
+"""``singulab bench NAME``: runs a benchmark of a checkout and keeps its record.
+
+A benchmark is ``benchmarks/NAME.py`` with a frozen dataclass ``Config``, a child of :class:`BenchConfig`,
+and ``run(config, on_progress) -> dict``. ``rows`` in that dict is a list of flat dicts, shown as a table;
+``passed`` is its verdict, True if absent. Both land in ``benchmarks/records/DATE_NAME.json`` together with
+the machine, the versions and the config, seeds included.
+"""
+
+import importlib.util
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from singulab.cli.command import CommandConfig, HelpShown, Outcome
+from singulab.cli.progress import bar
+from singulab.cli.screen import drawn
+from singulab.environment import environment
+from singulab.files import write_json
+from singulab.report.table import Table
+
+FOLDER = Path("benchmarks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig(CommandConfig):
+    """Flags of every benchmark."""
+
+    record: bool = True  # write benchmarks/records/DATE_NAME.json
+
+
+class Benchmark(NamedTuple):
+    """A benchmark as a command."""
+
+    Config: type[BenchConfig]
+    run: Any
+
+
+def subcommand(flags: Sequence[str]) -> tuple[Benchmark, str, list[str]]:
+    """The benchmark that the first flag names, as a command of its own."""
+    known = names()
+    if not known:
+        raise ValueError(
+            f"There is no folder {FOLDER}/ here; run bench in a checkout of the repository."
+        )
+    if flags and flags[0] in ("-h", "--help"):
+        print(f"usage: singulab bench {{{','.join(known)}}} …\n\n{__doc__.splitlines()[0]}")
+        raise HelpShown
+    if not flags or flags[0] not in known:
+        given = f", got {flags[0]!r}" if flags else ""
+        raise ValueError(f"bench needs the name of a benchmark, one of {', '.join(known)}{given}.")
+    name = flags[0]
+    module = _load(name)
+
+    def run(config: BenchConfig, console: Console) -> Outcome:
+        return _run(name, module, config, console)
+
+    return Benchmark(module.Config, run), f"bench {name}", list(flags[1:])
+
+
+def names() -> list[str]:
+    """Benchmarks of the checkout in the current directory."""
+    files = sorted(FOLDER.glob("*.py"))
+    return [f.stem for f in files if re.search(r"\(BenchConfig\)", f.read_text(encoding="utf-8"))]
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"benchmarks.{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run(name: str, module: ModuleType, config: BenchConfig, console: Console) -> Outcome:
+    start, date = time.monotonic(), datetime.now(UTC)
+    with bar(console, name) as on_progress:
+        result = module.run(config, on_progress)
+    settings = {k: v for k, v in asdict(config).items() if k not in ("json", "record")}
+    record = {
+        "benchmark": name,
+        "date": date.isoformat(timespec="seconds"),
+        "config": json.loads(json.dumps(settings, default=str)),
+        "environment": environment(),
+        "seconds": round(time.monotonic() - start, 1),
+        **result,
+    }
+    console.print(drawn(table(result.get("rows", []))))
+    if config.record:
+        path = FOLDER / "records" / f"{date:%Y-%m-%d}_{name}.json"
+        write_json(path, record)
+        console.print(f"\nRecord: {path}")
+    return Outcome(data=record, passed=bool(result.get("passed", True)))
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Flat dicts as a table; the columns are the keys in their first order."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return Table(
+        tuple(name.replace("_", " ") for name in columns),
+        tuple(tuple(_cell(row.get(name)) for name in columns) for row in rows),
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "passed" if value else "failed"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

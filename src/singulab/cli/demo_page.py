@@ -1,0 +1,392 @@
+"""What ``singulab demo`` found, as a page for someone who has never heard of λ̂."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from singulab.development.curve import Curve
+from singulab.development.difference import Difference, difference
+from singulab.development.stages import Stages
+from singulab.environment import environment, installed
+from singulab.report import figure, table
+from singulab.report.page import render
+from singulab.report.table import Table, rounded
+from singulab.settings import Settings
+
+Weights = dict[str, Any]  # the state_dict of a network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A network at one step of its training."""
+
+    step: int
+    weights: Weights
+    training_loss: float  # nats per digit, over all training digits
+    training_accuracy: float  # share of training digits read as labelled
+    held_out_accuracy: float  # share of held-out digits read correctly
+    weight_norm: float  # |w|
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One training run."""
+
+    label: str
+    checkpoints: tuple[Checkpoint, ...]
+
+    @property
+    def last(self) -> Checkpoint:
+        return self.checkpoints[-1]
+
+    def at(self, step: float) -> Checkpoint:
+        return next(c for c in self.checkpoints if c.step == step)
+
+    def sentence(self) -> str:
+        end = self.last
+        return (
+            f"{self.label}: {end.step} steps, training loss {end.training_loss:.4f} nats per digit, "
+            f"held-out accuracy {end.held_out_accuracy:.1%}, weight norm {end.weight_norm:.1f}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that was measured."""
+
+    true: Network
+    shuffled: Network
+    curve: Curve  # behavioural λ̂ of the network on true labels
+    shuffled_curve: Curve  # behavioural λ̂ of the one on shuffled labels
+    label_curves: tuple[Curve, ...]  # label λ̂ of either, where the checkpoint is critical
+    criticality: tuple[str, ...]  # which checkpoints are critical points and which are not, in sentences
+    stages: Stages
+    alarms: int  # shuffled curves in which the rule found a border …
+    num_controls: int  # … out of so many
+    settings: Settings
+    num_train: int  # training digits
+    seed: int
+    seconds: float  # of everything
+
+    @property
+    def behavioural(self) -> dict[str, Any]:
+        """Every behavioural measurement under its name."""
+        return {f"{c.label}, step {s:g}": m for c in (self.curve, self.shuffled_curve) for s, m in c}
+
+    @property
+    def all(self) -> dict[str, Any]:
+        """Every measurement under its name."""
+        labels = {f"{c.label}, step {s:g}, label λ̂": m for c in self.label_curves for s, m in c}
+        return {**self.behavioural, **labels}
+
+    @property
+    def difference(self) -> Difference:
+        """The two networks at the end, at equal training loss."""
+        return difference(
+            self.curve.measurements[-1],
+            self.shuffled_curve.measurements[-1],
+            names=(self.true.label, self.shuffled.label),
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every measurement as JSON, with its step and what else is known of its checkpoint."""
+        networks = {network.label: network for network in (self.true, self.shuffled)}
+        found = []
+        for curve in (self.curve, self.shuffled_curve, *self.label_curves):
+            for step, m in curve:
+                at = networks[curve.label].at(step)
+                found.append(
+                    {
+                        "step": at.step,
+                        "network": curve.label,
+                        "training_loss": at.training_loss,
+                        "training_accuracy": at.training_accuracy,
+                        "held_out_accuracy": at.held_out_accuracy,
+                        "weight_norm": at.weight_norm,
+                        **m.to_dict(),
+                    }
+                )
+        return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The demo's answer to its question."""
+
+    yes: bool
+    sentences: tuple[str, ...]
+
+
+def answer(findings: Findings) -> Answer:
+    """Whether λ̂ tells the two networks apart, in plain words."""
+    true, shuffled = findings.true.last, findings.shuffled.last
+    low, high = findings.curve.measurements[-1], findings.shuffled_curve.measurements[-1]
+    failed = [
+        name for name, m in ((findings.true.label, low), (findings.shuffled.label, high)) if not m.passed
+    ]
+    if failed:
+        return Answer(
+            False,
+            (
+                f"Not answered: the final measurement of the network on {' and on '.join(failed)} did not "
+                f"pass its checks.",
+            ),
+        )
+    gap = findings.difference
+    values = (
+        f"{rounded(high.llc.value, high.llc.se)} for the network that memorised and "
+        f"{rounded(low.llc.value, low.llc.se)} for the one that learned"
+    )
+    accuracy = (
+        f"On digits that neither has seen, the first reads {shuffled.held_out_accuracy:.0%} correctly and the "
+        f"second {true.held_out_accuracy:.1%}; λ̂ was measured on training digits alone."
+    )
+    if abs(gap.value) < 3 * gap.se:
+        return Answer(
+            False,
+            (
+                f"Not here: at equal training loss λ̂ is {values}, a difference of "
+                f"{rounded(gap.value, gap.se)}, which is less than three standard errors.",
+                accuracy,
+            ),
+        )
+    more = f"{rounded(gap.ratio, gap.ratio_se)} times as large"
+    return Answer(
+        True,
+        (
+            f"For this pair, yes: at equal training loss ({shuffled.training_loss:.4f} and "
+            f"{true.training_loss:.4f} nats per digit) behavioural λ̂ is {values}: {more}, "
+            f"a difference of {rounded(gap.value, gap.se)}.",
+            accuracy,
+        ),
+    )
+
+
+def page(findings: Findings) -> str:
+    """The whole page as HTML."""
+    true, shuffled, curve = findings.true, findings.shuffled, findings.curve
+    behavioural = findings.behavioural
+    first = curve.measurements[0]
+    low, high = curve.measurements[-1], findings.shuffled_curve.measurements[-1]
+    return render(
+        "demo.html",
+        {
+            "version": installed("singulab") or "",
+            "answer": answer(findings),
+            "cards": [
+                {
+                    "value": rounded(low.llc.value, low.llc.se),
+                    "words": f"λ̂ of the network that learned ({true.last.held_out_accuracy:.1%} of "
+                    f"held-out digits)",
+                },
+                {
+                    "value": rounded(high.llc.value, high.llc.se),
+                    "words": f"λ̂ of the network that memorised ({shuffled.last.held_out_accuracy:.1%}; "
+                    f"chance is 10 %)",
+                },
+                {
+                    "value": f"{true.last.training_loss:.4f} / {shuffled.last.training_loss:.4f}",
+                    "words": "training loss of the two, nats per digit",
+                },
+                {
+                    "value": f"{len(findings.stages.stages)}",
+                    "words": f"stage{'s' * (len(findings.stages.stages) != 1)} of λ̂ along the training on "
+                    f"true labels",
+                },
+            ],
+            "facts": {
+                "num_train": f"{findings.num_train:,}",
+                "target_loss": f"{max(true.last.training_loss, shuffled.last.training_loss):.2g}",
+                "num_checkpoints": len(curve),
+                "last_step": true.last.step,
+                "num_weights": f"{first.num_weights:,}",
+                "half_weights": f"{first.num_weights // 2:,}",
+                "nbeta": f"{curve.nbeta:.4g}",
+                "localization": f"{curve.localization:.4g}",
+                "noticed": f"{1 / curve.nbeta:.2g}",
+                "radius": f"{first.radius:.2g}",
+                "norms": f"{shuffled.last.weight_norm:.0f} against {true.last.weight_norm:.0f}",
+                "passed": sum(m.passed for m in behavioural.values()),
+                "measured": len(behavioural),
+                "measured_all": len(findings.all),
+                "total_cost": _total_cost(findings),
+                "seed": findings.seed,
+            },
+            "stages": findings.stages.sentences(),
+            "control": {
+                "alarms": findings.alarms,
+                "curves": findings.num_controls,
+                "level": f"{findings.stages.level:.0%}",
+            },
+            "criticality": findings.criticality,
+            "figures": _figures(findings),
+            "tables": _tables(findings),
+            "settings": findings.settings.to_toml(),
+            "snippet": SNIPPET,
+            "data": findings.records(),
+        },
+    )
+
+
+def _figures(findings: Findings) -> Mapping[str, str]:
+    true, shuffled, curve = findings.true, findings.shuffled, findings.curve
+    networks = (true, shuffled)
+    short = {
+        f"{c.label.split()[0]}, step {s:g}": m for c in (curve, findings.shuffled_curve) for s, m in c
+    }
+    drawn = {
+        "curve": figure.llc_curve(curve, stages=findings.stages),
+        "loss": figure.lines(
+            {
+                n.label: ([c.step for c in n.checkpoints], [c.training_loss for c in n.checkpoints])
+                for n in networks
+            },
+            y_label="training loss (nats per digit)",
+            logarithmic=True,
+        ),
+        "accuracy": figure.lines(
+            {
+                n.label: (
+                    [c.step for c in n.checkpoints],
+                    [100 * c.held_out_accuracy for c in n.checkpoints],
+                )
+                for n in networks
+            },
+            y_label="held-out digits read correctly (%)",
+        ),
+        "comparison": figure.comparison(
+            {
+                true.label: curve.measurements[-1],
+                shuffled.label: findings.shuffled_curve.measurements[-1],
+            }
+        ),
+        "against_loss": figure.llc_against(
+            [curve, findings.shuffled_curve],
+            [
+                [n.at(s).training_loss for s in c.steps]
+                for n, c in ((true, curve), (shuffled, findings.shuffled_curve))
+            ],
+            x_label="training loss (nats per digit)",
+            falling=True,
+        ),
+        "checks": figure.checks(curve),
+        "traces": figure.traces_grid(short),
+    }
+    return {name: figure.svg(drawing, name=name) for name, drawing in drawn.items()}
+
+
+def _tables(findings: Findings) -> Mapping[str, Any]:
+    true, shuffled, curve = findings.true, findings.shuffled, findings.curve
+    shuffled_curve = findings.shuffled_curve
+    ends = {true.label: curve.measurements[-1], shuffled.label: shuffled_curve.measurements[-1]}
+    where = environment()
+    return {
+        "curve": _checkpoints(curve, true),
+        "shuffled": _checkpoints(shuffled_curve, shuffled),
+        "networks": Table(
+            ("network", "steps", "training loss", "training accuracy", "held-out accuracy", "|w|", "λ̂ ± se"),
+            tuple(
+                (
+                    network.label,
+                    f"{network.last.step}",
+                    f"{network.last.training_loss:.4f}",
+                    f"{network.last.training_accuracy:.1%}",
+                    f"{network.last.held_out_accuracy:.1%}",
+                    f"{network.last.weight_norm:.1f}",
+                    rounded(ends[network.label].llc.value, ends[network.label].llc.se),
+                )
+                for network in (true, shuffled)
+            ),
+        ),
+        "failures": Table(
+            ("measurement", "check", "value", "limit", "advice"),
+            tuple(
+                (name, check.name, f"{check.value:.3g}", check.limit, check.advice)
+                for name, m in findings.all.items()
+                for check in m.checks
+                if not check.passed
+            ),
+        ),
+        "label": Table(
+            ("network", "step", "label λ̂ ± se", "behavioural λ̂ ± se", "checks"),
+            tuple(
+                (
+                    labelled.label,
+                    f"{step:g}",
+                    rounded(m.llc.value, m.llc.se),
+                    rounded(other.llc.value, other.llc.se),
+                    "passed" if m.passed else "failed",
+                )
+                for labelled in findings.label_curves
+                for step, m in labelled
+                for other in [_measurement_at(findings, labelled.label, step)]
+            ),
+        ),
+        "checks": [(f"{name}, end of training", table.checks(m)) for name, m in ends.items()],
+        "cost": table.cost(findings.all),
+        "environment": Table(
+            ("what", "which"),
+            (
+                ("processor", f"{where['processor']}, {where['cores']} cores"),
+                ("system", f"{where['system']}, Python {where['python']}"),
+                ("packages", ", ".join(f"{k} {v}" for k, v in where["packages"].items())),
+            ),
+        ),
+    }
+
+
+def _measurement_at(findings: Findings, label: str, step: float) -> Any:
+    curve = findings.curve if label == findings.true.label else findings.shuffled_curve
+    return dict(curve)[step]
+
+
+def _checkpoints(curve: Curve, network: Network) -> Table:
+    return table.curve(
+        curve,
+        training_loss={c.step: f"{c.training_loss:.3g}" for c in network.checkpoints},
+        held_out={c.step: f"{c.held_out_accuracy:.1%}" for c in network.checkpoints},
+    )
+
+
+def _total_cost(findings: Findings) -> str:
+    units = sum(m.gradients["total"] for m in findings.all.values())
+    training = sum(n.last.step for n in (findings.true, findings.shuffled))
+    return (
+        f"Everything together took {findings.seconds:.0f} seconds, of which the {units:,.0f} gradient units "
+        f"above took most; the two trainings were {training:,} steps over all training digits."
+    )
+
+
+SNIPPET = {
+    "one": """\
+import singulab as sl
+
+# model stands at the weights to be measured; data is (inputs, targets), a Dataset, a DataLoader, …
+m = sl.measure(model, data, loss="cross_entropy", labels="model")
+print(m)                  # λ̂ ± error, its resolution, every check with advice
+m.llc.value, m.llc.se     # the number and its standard error
+m.passed                  # False: read m.checks before believing the number
+""",
+    "many": """\
+from singulab.development.curve import Curve
+from singulab.development.stages import stages
+from singulab.report import figure
+
+model.load_state_dict(checkpoints[last_step])
+potential = sl.LocalPotential.of(model, data, "cross_entropy", labels="model")
+settings = sl.calibrate(potential)            # fixes nβ and γ once
+
+measured = {}
+for step, weights in checkpoints.items():     # {step: state_dict}
+    model.load_state_dict(weights)
+    measured[step] = sl.measure(model, data, loss="cross_entropy", labels="model", settings=settings)
+
+curve = Curve(tuple(measured), tuple(measured.values()), "my model")
+print(stages(curve))
+figure.llc_curve(curve, stages=stages(curve)).figure.savefig("curve.png")
+""",
+    "shell": """\
+singulab measure --model package.module:factory --checkpoint file.safetensors \\
+    --data package.module:function --loss cross_entropy
+""",
+}

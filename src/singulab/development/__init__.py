@@ -1,0 +1,1 @@
+"""λ̂ along training: curves of comparable measurements, and the stages in them."""

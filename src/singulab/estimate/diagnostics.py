@@ -1,0 +1,39 @@
+"""Monte Carlo error and convergence of (chain, draw) arrays, by ArviZ's estimators."""
+
+import numpy as np
+from arviz_stats.base import array_stats
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+def ess(draws: Array) -> float:
+    """Effective sample size of the mean over (chain, draw); a constant counts as one draw."""
+    if draws.shape[1] < 4:
+        return 1.0
+    if float(np.ptp(draws)) == 0.0:
+        return 1.0
+    return float(max(1.0, array_stats.ess(draws, chain_axis=0, draw_axis=1, method="mean")))
+
+
+def mcse(draws: Array) -> float:
+    """Monte Carlo standard error of the mean, √(variance/ESS); autocorrelation and chain spread both count."""
+    if draws.shape[1] < 4:
+        return float("inf")
+    return float(np.std(draws, ddof=1) / np.sqrt(ess(draws)))
+
+
+def rhat(draws: Array) -> float:
+    """Split R-hat on ranks, and 1 for a constant."""
+    if draws.shape[1] < 4 or draws.shape[0] < 2:
+        return float("nan")
+    if float(np.ptp(draws)) == 0.0:
+        return 1.0
+    return float(array_stats.rhat(draws, chain_axis=0, draw_axis=1, method="rank"))
+
+
+def drift(draws: Array) -> tuple[float, float]:
+    """Mean of the last half minus mean of the first, and its standard error."""
+    half = draws.shape[1] // 2
+    first, last = draws[:, :half], draws[:, -half:]
+    return float(last.mean() - first.mean()), float(np.hypot(mcse(first), mcse(last)))

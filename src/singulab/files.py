@@ -1,0 +1,86 @@
+"""Files that are either whole or named as damaged."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from singulab.errors import CorruptFileError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write under a temporary name, flush to the disk, rename: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_folder_atomic(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let ``write`` fill a temporary folder, then put it in the place of ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        write(temporary)
+        if path.exists():
+            old = temporary.with_name(temporary.name + ".old")
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_atomic(path, json.dumps(content, indent=2, allow_nan=False).encode())
+
+
+def read_json(path: Path) -> Any:
+    """Raises :class:`CorruptFileError` for a file that is not JSON, ``FileNotFoundError`` for none."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CorruptFileError(path, f"it is not valid JSON ({error})") from error
+
+
+def write_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Tensors and plain facts in one file, headed by the sha256 of what follows."""
+    body = save_safetensors(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        metadata={"facts": json.dumps(facts)},
+    )
+    write_atomic(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`write_state` wrote; raises :class:`CorruptFileError` if a single bit differs."""
+    digest, _, body = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise CorruptFileError(
+            path, "its checksum does not match; delete it to start this run anew"
+        )
+    try:
+        length = int.from_bytes(body[:8], "little")
+        header = json.loads(body[8 : 8 + length])
+        return load_safetensors(body), json.loads(header["__metadata__"]["facts"])
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise CorruptFileError(path, str(error)) from error

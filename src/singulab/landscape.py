@@ -1,0 +1,565 @@
+"""The excess loss L(w) − L(w*) and its gradient, at the positions of many chains.
+
+Two landscapes share one interface: a model with data (noisy minibatches, paired with the losses at w*),
+and a loss given as a function (exact). Positions are rows of a (chain, dim) matrix of selected weights.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from singulab.data import (
+    Batch,
+    DatasetSource,
+    Feed,
+    Source,
+    StreamSource,
+    TensorSource,
+    batch_length,
+    leaves,
+    tree_map,
+)
+from singulab.fingerprint import fingerprint
+from singulab.losses import Gaussian, Loss, NextToken, split
+from singulab.params import Params, Selection
+from singulab.rng import Purpose
+
+logger = logging.getLogger(__name__)
+
+_TEACHER_BYTES = 256 << 20
+FORWARD = 1 / 3  # cost of a forward pass in gradient units
+
+
+class Slope(NamedTuple):
+    """What one evaluation of a landscape gives; ``half`` has 2 entries, or 1 where halves mean nothing."""
+
+    gradient: Float[Tensor, "chain half dim"]  # ∇L on each half of the batch
+    excess: Float[Tensor, "chain half"]  # L − L(w*) on each half, nats per datum
+
+
+class Landscape(Protocol):
+    """What the potential and the samplers ask of a loss."""
+
+    dim: int
+    center: Float[Tensor, " dim"]
+    components: tuple[str, ...]
+    offsets: tuple[int, ...]  # start of each component in the flat vector
+    num_data: int | None
+    unit: str
+    quantity: str
+    exact: bool  # True: no minibatches, no gradient noise
+    cost: float  # gradient units of one ``slope`` for one chain
+
+    def ready(self) -> Any: ...
+    def feed(
+        self, *, seed: int, num_chains: int, batch_size: int | None, purpose: Purpose
+    ) -> Any: ...
+    def slope(self, position: Tensor, batch: Any) -> Slope: ...
+    def full(self, position: Tensor, batch_size: int | None) -> tuple[Tensor, Tensor, float]: ...
+
+
+class FunctionLandscape:
+    """A loss given as a function of parameter tensors with a leading chain axis.
+
+    Args:
+        loss: ``{name: (chain, *shape)} -> (chain,)``, the loss of every chain in nats per datum.
+        center: ``{name: shape}``, the point w*.
+        num_data: n, if the loss is a mean over data.
+    """
+
+    exact = True
+    unit = "datum"
+    quantity = "llc"
+    cost = 1.0
+
+    def __init__(
+        self, loss: Callable[[Params], Tensor], center: Params, *, num_data: int | None = None
+    ) -> None:
+        self.selection = Selection(center)
+        self.center = self.selection.center()
+        self.dim, self.components = self.selection.size, self.selection.names
+        self.offsets = tuple(c.start for c in self.selection.components)
+        self.num_data, self._loss = num_data, loss
+        self.center_loss = float(self._value(self.center[None])[0])
+        if not math.isfinite(self.center_loss):
+            raise ValueError(f"the loss at the center is {self.center_loss}; it must be finite.")
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+
+    def feed(
+        self,
+        *,
+        seed: int,
+        num_chains: int,
+        batch_size: int | None,
+        purpose: Purpose = Purpose.BATCH,
+    ) -> Any:
+        return lambda chains, step: None
+
+    def _value(self, position: Float[Tensor, "chain dim"]) -> Float[Tensor, " chain"]:
+        params = {
+            c.name: position[:, c.start : c.start + c.size].view(-1, *c.shape)
+            for c in self.selection.components
+        }
+        value = self._loss(params)
+        if not isinstance(value, Tensor) or value.shape != position.shape[:1]:
+            raise ValueError(
+                f"the loss must return one value per chain, shape [{position.shape[0]}], got "
+                f"{tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}."
+            )
+        return value
+
+    def slope(self, position: Float[Tensor, "chain dim"], batch: Any = None) -> Slope:
+        gradient, excess, _ = self.full(position)
+        return Slope(gradient.unsqueeze(1), excess.unsqueeze(1))
+
+    def full(
+        self, position: Float[Tensor, "chain dim"], batch_size: int | None = None
+    ) -> tuple[Float[Tensor, "chain dim"], Float[Tensor, " chain"], float]:
+        """Gradient and excess loss; the third entry is the cost in gradient units per chain."""
+        leaf = position.detach().requires_grad_()
+        value = self._value(leaf)
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        return gradient, value.detach() - self.center_loss, 1.0
+
+    def fingerprints(self) -> dict[str, str]:
+        probe = self.center + torch.linspace(0.1, 0.2, self.dim, dtype=self.center.dtype)
+        with torch.no_grad():
+            value = self._value(probe[None])
+        return {
+            "weights": fingerprint(self.center),
+            "data": "none",
+            "loss": fingerprint(
+                value, getattr(self._loss, "__qualname__", type(self._loss).__name__)
+            ),
+        }
+
+
+class _Run(nn.Module):
+    """Runs a loss on a model, so that one functional call covers all of it."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, wanted: str, batch: Batch, teacher: Any | None) -> Any:
+        output = self.loss.run(self.model, batch)
+        if wanted == "output":
+            return output
+        if wanted == "teacher":
+            return self.loss.teacher(output)
+        if wanted == "teacher and values":
+            held = self.loss.teacher(output)
+            return held, self.loss.values(output, batch, held)
+        return self.loss.values(output, batch, teacher)
+
+
+class ModelLandscape:
+    """A model on data, seen through a loss; the model is never modified.
+
+    Parameters are swapped for the duration of a call; batch norm keeps its statistics and dropout is off.
+    ``labels="model"`` replaces the targets by the model's own outputs at w*.
+
+    Args:
+        model: any module, standing at w*.
+        source: the data.
+        loss: a loss of :mod:`singulab.losses`.
+        selection: which weights move.
+        labels: ``"data"`` or ``"model"``.
+        batch_size: chunk of the passes over all data.
+        buffers: buffers to use instead of the model's own (moved to another device).
+    """
+
+    exact = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        source: Source,
+        loss: Loss,
+        selection: Selection,
+        *,
+        labels: str,
+        batch_size: int | None,
+        buffers: Params | None = None,
+    ) -> None:
+        self.model, self.source, self.loss, self.selection = model, source, loss, selection
+        self.labels, self.batch_size = labels, batch_size
+        self.center = selection.center()
+        self.dim, self.components = selection.size, selection.names
+        self.offsets = tuple(c.start for c in selection.components)
+        self.quantity = "llc" if labels == "data" else "behavioural_llc"
+        self.unit = loss.unit
+        self.num_data = source.num_data
+        self.notes: list[str] = []
+        self.stacked: bool | None = None  # None = not yet probed
+        self.preparation = 0.0  # gradient units spent on passes at w*
+        self.center_loss = math.nan
+        self._run = _Run(model, loss)
+        self._buffers = buffers or {}
+        self._center_losses: Tensor | None = None
+        self._cached_teacher = False
+        self._depth = 0
+        self._data_fingerprint: str | None = None
+        self.cost = 1.0
+        with self.ready():
+            self._center_params = self._named(selection.unflatten(self.center))
+            self._prepare()
+
+    @property
+    def positions_per_datum(self) -> float:
+        """How often a weight is used per datum: tokens of a sequence, 1 otherwise."""
+        if not isinstance(self.loss, NextToken):
+            return 1.0
+        batch = self.feed(seed=0, num_chains=1, batch_size=self.batch_size)([0], 0)[0]
+        return float(max(leaf[0, 0].numel() for leaf in leaves(batch)))
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Evaluation mode inside, the caller's modes restored outside, whatever happens."""
+        if self._depth:
+            yield
+            return
+        modes = [(module, module.training) for module in self.model.modules()]
+        self._depth += 1
+        try:
+            self.model.eval()
+            with torch.inference_mode(False), torch.enable_grad():
+                yield
+        finally:
+            self._depth -= 1
+            for module, training in modes:
+                module.training = training
+
+    def feed(
+        self,
+        *,
+        seed: int,
+        num_chains: int,
+        batch_size: int | None,
+        purpose: Purpose = Purpose.BATCH,
+    ) -> Feed:
+        return Feed(
+            self.source, seed=seed, batch_size=batch_size, num_chains=num_chains, purpose=purpose
+        )
+
+    def _named(self, params: Params) -> Params:
+        return {f"model.{name}": tensor for name, tensor in {**params, **self._buffers}.items()}
+
+    def _call(self, params: Params, wanted: str, batch: Batch, teacher: Any | None = None) -> Any:
+        return functional_call(self._run, params, (wanted, batch, teacher))
+
+    # ── what is known about w* ────────────────────────────────────────────────────────────────
+
+    def _prepare(self) -> None:
+        """Losses, teachers and scales at w*: each needs one pass over the data, made once."""
+        if isinstance(self.source, StreamSource):
+            if isinstance(self.loss, Gaussian) and isinstance(self.loss.sigma, str):
+                raise ValueError(
+                    "sigma='residual' needs data of stable order; give sigma as a number."
+                )
+            self.cost = 1.0 + FORWARD
+            return
+        if isinstance(self.loss, NextToken):
+            self._count_tokens()
+        if isinstance(self.loss, Gaussian) and isinstance(self.loss.sigma, str):
+            self._resolve_scale()
+        with torch.no_grad():
+            if self.labels == "model":
+                self._teach()
+            else:
+                values = [self._call(self._center_params, "values", b) for b in self._chunks()]
+                self._hold(torch.cat(values))
+
+    def _chunks(self) -> Iterator[Batch]:
+        """All data once, in order; costs a forward pass over them."""
+        assert not isinstance(self.source, StreamSource)
+        n = self.source.num_data
+        size = self.batch_size or 128
+        self.preparation += FORWARD * n / size
+        if isinstance(self.source, DatasetSource) and self.source.num_workers:
+            rows = (range(a, min(a + size, n)) for a in range(0, n, size))
+            yield from self.source.fetch_ahead(rows)
+            return
+        for start in range(0, n, size):
+            indices = torch.arange(start, min(start + size, n))
+            if isinstance(self.source, TensorSource):
+                yield tree_map(lambda leaf, a=start: leaf[a : a + size], self.source.tree)
+            else:
+                yield tree_map(lambda leaf: leaf[0], self.source.fetch(indices[None]))
+
+    def _hold(self, values: Tensor) -> None:
+        values = values.detach()
+        bad = (~values.isfinite()).nonzero().flatten().tolist()
+        if bad:
+            raise ValueError(
+                f"the loss at w* is NaN or infinite for {len(bad)} of {values.numel()} data (first: {bad[0]}); "
+                "check the model's weights, the data and the loss."
+            )
+        self._center_losses = values
+        self.center_loss = float((values.double().cpu() * self._weights()).sum())
+
+    def _weights(self) -> Tensor:
+        assert self.source.num_data is not None
+        if self.source.probabilities is None:
+            return torch.full(
+                (self.source.num_data,), 1 / self.source.num_data, dtype=torch.float64
+            )
+        return torch.from_numpy(self.source.probabilities)
+
+    def _count_tokens(self) -> None:
+        loss = self.loss
+        assert isinstance(loss, NextToken)
+        spent = self.preparation
+        tokens = torch.cat([loss.count(batch) for batch in self._chunks()]).cpu()
+        self.preparation = spent  # no forward pass was made
+        if int(tokens.sum()) == 0:
+            raise ValueError("no token counts: every target is padding or −100.")
+        if loss.unit == "token":
+            mean = float((tokens.double() * self._weights()).sum())
+            self.loss = type(loss)(**{**vars(loss), "tokens_per_sequence": mean})
+            self._run.loss = self.loss
+            self.num_data = int(tokens.sum())
+
+    def _resolve_scale(self) -> None:
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for batch in self._chunks():
+                output = self._call(self._center_params, "output", batch)
+                total += float((output - split(batch)[1]).double().square().sum())
+                count += output.numel()
+        if total == 0:
+            raise ValueError(
+                "sigma='residual' is zero: the model fits its targets exactly. Give sigma as a number."
+            )
+        self.loss = Gaussian(sigma=math.sqrt(total / count))
+        self._run.loss = self.loss
+
+    def _teach(self) -> None:
+        """Keep the outputs at w* as targets where they fit in memory; else they are made per batch."""
+        outputs, values = [], []
+        cacheable = isinstance(self.source, TensorSource) and not isinstance(self.loss, NextToken)
+        if not cacheable:
+            self.cost = 1.0 + FORWARD
+            return
+        for batch in self._chunks():
+            output, value = self._call(self._center_params, "teacher and values", batch)
+            if (
+                not isinstance(output, Tensor)
+                or output[0].numel() * 4 * self.source.num_data > _TEACHER_BYTES
+            ):
+                self.cost = 1.0 + FORWARD
+                return
+            outputs.append(output)
+            values.append(value)
+        self._hold(torch.cat(values))
+        assert isinstance(self.source, TensorSource)
+        self.source = self.source.with_targets(_replace_targets, torch.cat(outputs))
+        self._cached_teacher = True
+
+    # ── losses and gradients at chain positions ───────────────────────────────────────────────
+
+    def _teacher(self, batch: Batch) -> Any | None:
+        if self.labels == "data":
+            return None
+        if self._cached_teacher:
+            return split(batch)[1]
+        with torch.no_grad():
+            return self._call(self._center_params, "teacher", batch)
+
+    def _paired(self, params: Params, batch: Batch, held: Tensor | None) -> Float[Tensor, " batch"]:
+        """ℓ_i(w) − ℓ_i(w*) for each datum of a batch."""
+        teacher = self._teacher(batch)
+        values = self._call(params, "values", batch, teacher)
+        if held is None:
+            with torch.no_grad():
+                if self.labels == "model" and self.loss.zero_at_teacher:
+                    return values  # the divergence of the teacher from itself is zero
+                held = self._call(self._center_params, "values", batch, teacher)
+        return values - held
+
+    def _mean(self, flat: Float[Tensor, " dim"], batch: Batch, held: Tensor | None) -> Tensor:
+        return self._paired(self._named(self.selection.unflatten(flat)), batch, held).mean()
+
+    def slope(
+        self, position: Float[Tensor, "chain dim"], batch: tuple[Batch, Tensor | None]
+    ) -> Slope:
+        """Gradient and paired excess loss on the two halves of each chain's own minibatch."""
+        data, indices = batch
+        data, held = self._halves(data, indices)
+        if self.stacked:
+            return Slope(*self._stacked_slope(position, data, held))
+        rows = [
+            self._one_slope(
+                position[c],
+                tree_map(lambda leaf, c=c: leaf[c], data),
+                None if held is None else held[c],
+            )
+            for c in range(position.shape[0])
+        ]
+        return Slope(torch.stack([g for g, _ in rows]), torch.stack([e for _, e in rows]))
+
+    def _halves(self, data: Batch, indices: Tensor | None) -> tuple[Batch, Tensor | None]:
+        size = leaves(data)[0].shape[1]
+        halves = 1 if size % 2 or size == self.source.num_data else 2
+        held = (
+            None
+            if self._center_losses is None or indices is None
+            else self._center_losses[indices.to(self._center_losses.device)]
+        )
+
+        def cut(leaf: Tensor) -> Tensor:
+            return leaf.reshape(leaf.shape[0], halves, size // halves, *leaf.shape[2:])
+
+        return tree_map(cut, data), None if held is None else cut(held)
+
+    def _stacked_slope(
+        self, position: Tensor, data: Batch, held: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        function = grad_and_value(self._mean)
+        axis = None if held is None else 0
+        over_halves = vmap(function, in_dims=(None, 0, axis))
+        gradient, excess = vmap(over_halves, in_dims=(0, 0, axis))(position, data, held)
+        return gradient, excess
+
+    def _one_slope(self, flat: Tensor, data: Batch, held: Tensor | None) -> tuple[Tensor, Tensor]:
+        gradients, values = [], []
+        for half in range(leaves(data)[0].shape[0]):
+            parts = [part.detach().requires_grad_() for part in self.selection.parts(flat)]
+            batch = tree_map(lambda leaf, half=half: leaf[half], data)
+            params = self._named(self.selection.assemble(parts))
+            value = self._paired(params, batch, None if held is None else held[half]).mean()
+            gradients.append(self._flat_gradient(value, parts))
+            values.append(value.detach())
+        return torch.stack(gradients), torch.stack(values)
+
+    def _flat_gradient(self, value: Tensor, parts: Sequence[Tensor]) -> Float[Tensor, " dim"]:
+        if not value.requires_grad:
+            raise ValueError("the loss does not depend on the selected weights; select others.")
+        gradients = torch.autograd.grad(value, parts, allow_unused=True, materialize_grads=True)
+        return torch.cat([g.reshape(-1) for g in gradients])
+
+    def full(
+        self, position: Float[Tensor, "chain dim"], batch_size: int | None = None
+    ) -> tuple[Float[Tensor, "chain dim"], Float[Tensor, " chain"], float]:
+        """Gradient and excess loss over all data; the third entry is the cost per chain in gradient units."""
+        if isinstance(self.source, StreamSource):
+            raise ValueError(
+                "a stream has no full-data gradient; this kernel needs data of stable order."
+            )
+        spent = self.preparation
+        gradient = torch.zeros_like(position)
+        excess = torch.zeros(position.shape[0], dtype=torch.float64, device=position.device)
+        weights, start = self._weights().to(position.device), 0
+        for batch in self._chunks():
+            size = batch_length(batch)
+            held = (
+                None if self._center_losses is None else self._center_losses[start : start + size]
+            )
+            share = weights[start : start + size]
+            for chain in range(position.shape[0]):
+                parts = [p.detach().requires_grad_() for p in self.selection.parts(position[chain])]
+                losses = self._paired(self._named(self.selection.assemble(parts)), batch, held)
+                value = (losses * share.to(losses.dtype)).sum()
+                gradient[chain] += self._flat_gradient(value, parts)
+                excess[chain] += value.detach()
+            start += size
+        self.preparation = spent
+        return (
+            gradient,
+            excess.to(position.dtype),
+            self.source.num_data / (self.batch_size or 128) * self.cost,
+        )
+
+    def score_gradients(
+        self,
+        position: Float[Tensor, "chain dim"],
+        batch: tuple[Batch, Tensor | None],
+        normal: Callable[[Tensor], Tensor],
+    ) -> Float[Tensor, "sample dim"]:
+        """Random vectors whose second moment is the Gauss–Newton matrix of the mean loss at each chain.
+
+        The gradient of Σ_b u_b·f_w(x_b) has covariance Σ_b J_bᵀ H_b J_b, since the scores u_b of different
+        data are independent; divided by √B it samples the matrix of the mean loss. Each half of a batch
+        gives one sample.
+        """
+        data, held = self._halves(batch[0], None)
+        samples = []
+        for chain in range(position.shape[0]):
+            for half in range(leaves(data)[0].shape[1]):
+                part_batch = tree_map(lambda leaf, c=chain, h=half: leaf[c, h], data)
+                parts = [p.detach().requires_grad_() for p in self.selection.parts(position[chain])]
+                params = self._named(self.selection.assemble(parts))
+                output = self._call(params, "output", part_batch)
+                score = self.loss.score(output.detach(), part_batch, normal)
+                sample = self._flat_gradient((output * score).sum(), parts)
+                samples.append(sample / math.sqrt(batch_length(part_batch)))
+        return torch.stack(samples)
+
+    # ── stacked or in turn ────────────────────────────────────────────────────────────────────
+
+    def try_stacked(
+        self, position: Float[Tensor, "chain dim"], batch: tuple[Batch, Tensor | None]
+    ) -> bool:
+        """Whether the chains can be evaluated under vmap; a failure is said aloud."""
+        try:
+            data, held = self._halves(*batch)
+            self._stacked_slope(position, data, held)
+        except Exception as error:
+            told = str(error).strip().split("\n")[0][:200]
+            note = f"chains run in turn: the model does not run under vmap ({type(error).__name__}: {told})"
+            self.notes.append(note)
+            logger.warning(note)
+            return False
+        return True
+
+    def check(self, batch: tuple[Batch, Tensor | None]) -> None:
+        """Run one batch at w* so that a wrong loss or a wrong batch is named before sampling begins."""
+        data = tree_map(lambda leaf: leaf[0], batch[0])
+        with torch.no_grad():
+            values = self._call(self._center_params, "values", data, self._teacher(data))
+        if values.shape != (batch_length(data),):
+            raise ValueError(
+                f"the loss must return shape [{batch_length(data)}], got {tuple(values.shape)}."
+            )
+        if not bool(values.isfinite().all()):
+            raise ValueError(
+                "the loss at w* is NaN or infinite; check the model's weights, the data and the loss."
+            )
+
+    def fingerprints(self) -> dict[str, str]:
+        """sha256 of weights, data and loss, by which a saved run is recognised."""
+        if self._data_fingerprint is None:
+            if self._center_losses is not None:
+                self._data_fingerprint = fingerprint(self._center_losses, *self._some_data())
+            else:
+                self._data_fingerprint = fingerprint(*self._some_data())
+        return {
+            "weights": fingerprint(*(t for _, t in sorted(self._center_params.items()))),
+            "data": self._data_fingerprint,
+            "loss": fingerprint(
+                self.loss.name, self.unit, self.labels, repr(getattr(self.loss, "sigma", ""))
+            ),
+        }
+
+    def _some_data(self) -> list[Any]:
+        if isinstance(self.source, TensorSource):
+            return leaves(self.source.tree)
+        return [self.source.num_data, type(self.source).__name__]
+
+
+def _replace_targets(tree: Batch, targets: Tensor) -> Batch:
+    if isinstance(tree, dict):
+        key = next(k for k in ("labels", "label", "targets", "target") if k in tree)
+        return {**tree, key: targets}
+    return (tree[0], targets)

@@ -1,0 +1,747 @@
+"""The one call: calibrate, sample, estimate, check."""
+
+import math
+import os
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from singulab.checks import Check, Criticality, all_checks, failure, sampling_checks
+from singulab.errors import CorruptFileError
+from singulab.estimate.llc import NOTHING, Estimate, Extrapolation, heat_capacity, llc_extrapolated
+from singulab.files import read_json, write_json
+from singulab.landscape import ModelLandscape
+from singulab.params import Weights
+from singulab.potential import LocalPotential, default_localization
+from singulab.rng import Purpose
+from singulab.sample.plan import (
+    DEFAULT_BUDGET,
+    DEFAULT_EXACT_BUDGET,
+    ExactPlan,
+    FixedPlan,
+    LangevinPlan,
+    Outcome,
+    Plan,
+    Progress,
+    Verdict,
+)
+from singulab.sample.precondition import Preconditioner, tethered_share
+from singulab.sample.saver import Saver, refuse_other
+from singulab.settings import Settings
+from singulab.trace import Trace
+
+LADDER = (1.0, 1 / 3, 1 / 10)  # of γ
+_MOST_CRITICALITY_BATCHES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A learning coefficient with its error, its checks, and everything that was chosen for it."""
+
+    quantity: str  # "llc", or "behavioural_llc" for labels="model"
+    llc: Estimate  # λ̂ at (nβ, γ); noise extrapolated
+    raw: Estimate  # before the extrapolation
+    heat_capacity: Estimate  # (nβ)² Var(L): the same quantity without L(w*)
+    checks: tuple[Check, ...]
+    num_data: int | None  # n
+    unit: str  # what n counts
+    nbeta: float
+    localization: float  # γ
+    effective_localization: float  # γ_eff = (d − nβ E[δ·∇L])/E|δ|²: the γ at which the value holds
+    radius: float  # √E|w − w*|²
+    relative_radius: float | None  # divided by |w*|; None if w* = 0
+    num_weights: int
+    corrections: dict[str, float] = field(default_factory=dict)  # closed form, stated, not applied
+    gradients: dict[str, float] = field(
+        default_factory=dict
+    )  # gradient units by purpose, and "total"
+    seconds: float = 0.0
+    settings: Settings = field(default_factory=Settings)
+    notes: tuple[str, ...] = ()
+    ladder: "tuple[Measurement, ...]" = ()
+    trace: Trace | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def beta(self) -> float | None:
+        """β = nβ/n, where n is known."""
+        return None if self.num_data is None else self.nbeta / self.num_data
+
+    @property
+    def scale(self) -> str:
+        """The line without which a learning coefficient means nothing."""
+        n = "unknown" if self.num_data is None else f"{self.num_data} {self.unit}s"
+        beta = "unknown" if self.beta is None else f"{self.beta:.4g}"
+        relative = "" if self.relative_radius is None else f" ({self.relative_radius:.1%} of |w*|)"
+        return (
+            f"n = {n}, β = {beta}, nβ = {self.nbeta:.6g}, γ = {self.localization:.4g}, "
+            f"radius = {self.radius:.4g}{relative}"
+        )
+
+    def __str__(self) -> str:
+        state = (
+            "passed"
+            if self.passed
+            else "FAILED " + ", ".join(c.name for c in self.checks if not c.passed)
+        )
+        return f"{self.quantity} {self.llc} [{state}]\n{self.scale}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; what is not a finite number becomes None."""
+        content = {
+            "quantity": self.quantity,
+            "llc": self.llc.to_dict(),
+            "passed": self.passed,
+            "checks": [check.to_dict() for check in self.checks],
+            "num_data": self.num_data,
+            "unit": self.unit,
+            "beta": self.beta,
+            "nbeta": self.nbeta,
+            "localization": self.localization,
+            "effective_localization": self.effective_localization,
+            "radius": self.radius,
+            "relative_radius": self.relative_radius,
+            "num_weights": self.num_weights,
+            "heat_capacity": self.heat_capacity.to_dict(),
+            "raw": self.raw.to_dict(),
+            "corrections": self.corrections,
+            "gradients": self.gradients,
+            "seconds": self.seconds,
+            "settings": self.settings.to_dict(),
+            "notes": list(self.notes),
+            "ladder": [rung.to_dict() for rung in self.ladder],
+        }
+        return finite(content)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], trace: Trace | None = None) -> "Measurement":
+        """The inverse of :meth:`to_dict`."""
+
+        def estimate(saved: dict[str, Any]) -> Estimate:
+            chains = tuple(_float(value) for value in saved["per_chain"])
+            return Estimate(
+                _float(saved["value"]), _float(saved["mcse"]), _float(saved["bias_se"]), chains
+            )
+
+        return cls(
+            quantity=content["quantity"],
+            llc=estimate(content["llc"]),
+            raw=estimate(content["raw"]),
+            heat_capacity=estimate(content["heat_capacity"]),
+            checks=tuple(Check(**{**c, "value": _float(c["value"])}) for c in content["checks"]),
+            num_data=content["num_data"],
+            unit=content["unit"],
+            nbeta=content["nbeta"],
+            localization=content["localization"],
+            effective_localization=_float(content["effective_localization"]),
+            radius=_float(content["radius"]),
+            relative_radius=None
+            if content["relative_radius"] is None
+            else float(content["relative_radius"]),
+            num_weights=content["num_weights"],
+            corrections={k: _float(v) for k, v in content["corrections"].items()},
+            gradients=content["gradients"],
+            seconds=content["seconds"],
+            settings=Settings.from_dict(content["settings"]),
+            notes=tuple(content["notes"]),
+            ladder=tuple(cls.from_dict(rung) for rung in content["ladder"]),
+            trace=trace,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write ``result.json`` and ``trace.zarr`` into a folder."""
+        folder = Path(path)
+        if self.trace is not None:
+            self.trace.save(folder / "trace.zarr")
+        write_json(folder / "result.json", self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Measurement":
+        """Read a folder that :meth:`save` or ``run=`` wrote.
+
+        Raises:
+            FileNotFoundError: there is no ``result.json``.
+            CorruptFileError: a file is damaged.
+        """
+        folder = Path(path)
+        if (
+            not (folder / "result.json").exists()
+            and (folder / "measurement" / "result.json").exists()
+        ):
+            folder = folder / "measurement"
+        content = read_json(folder / "result.json")
+        trace = Trace.load(folder / "trace.zarr") if (folder / "trace.zarr").exists() else None
+        try:
+            return cls.from_dict(content, trace)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFileError(
+                folder / "result.json", f"it is not a measurement ({error!r})"
+            ) from error
+
+    def figure(self) -> Any:
+        """Traces, chain means and checks, as a matplotlib figure (extra ``singulab[plot]``)."""
+        from singulab.report.figure import measurement
+
+        return measurement(self)
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def finite(value: Any) -> Any:
+    """JSON values of nested containers: numbers that are not finite become None."""
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def measure(
+    model: nn.Module | LocalPotential,
+    data: Any = None,
+    loss: Any = "cross_entropy",
+    *,
+    weights: Weights = None,
+    settings: Settings | None = None,
+    nbeta: float | None = None,
+    localization: float | Literal["ladder"] | None = None,
+    labels: str = "data",
+    kernel: str = "auto",
+    num_chains: int | None = None,
+    batch_size: int | None = None,
+    relative_error: float = 0.02,
+    max_gradients: float | None = None,
+    run: str | Path | None = None,
+    device: torch.device | str | None = None,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Measurement:
+    """Measure the local learning coefficient of a model at its present weights.
+
+    λ̂ = nβ(E[L_n(w)] − L_n(w*)) under p(w) ∝ exp(−nβ·L_n(w) − γ/2·|w − w*|²), with its Monte Carlo error
+    and with checks that say whether to believe it. It never raises for what the posterior does: a run that
+    cannot be trusted comes back with ``passed=False`` and the named check.
+
+    What a careful reader would get wrong: λ̂ depends on nβ and γ, which are printed with it; the number of
+    data n sets nβ, the batch size never does; ``labels="model"`` measures the geometry of the function
+    that the model computes, at any point of training, and carries its own name.
+
+    Args:
+        model: any ``torch.nn.Module`` standing at w*; it comes back exactly as it was. Or a
+            :class:`LocalPotential`, and then without data, loss, weights, nbeta and localization.
+        data: ``(inputs, targets)`` tensors or tuples/dicts of tensors, a ``Dataset``, a ``DataLoader``, a
+            Hugging Face data set, or :class:`singulab.Data`.
+        loss: ``"cross_entropy"``, ``"gaussian"``, ``"next_token"``, :func:`singulab.gaussian`,
+            :func:`singulab.next_token`, or a function ``(output, target) -> [batch]`` or
+            ``(model, batch) -> [batch]``, in nats per datum.
+        weights: what moves: glob(s) on parameter names, ``{name: bool mask}``, :func:`singulab.head`.
+        settings: fixed γ, nβ, kernel …, as :func:`calibrate` makes them; then none of them is given here.
+        nbeta: n·β; default n/log n; mandatory when n is unknown.
+        localization: γ; default puts a flat landscape's radius at 0.3·|w*|; ``"ladder"`` measures at γ,
+            γ/3, γ/10 while the checks pass.
+        labels: ``"data"``, or ``"model"`` for the behavioural loss.
+        kernel: ``"auto"``, or the name of a kernel.
+        num_chains: independent chains, at least 2.
+        batch_size: B; for hardware speed, not for accuracy.
+        relative_error: wanted standard error of λ̂, relative to λ̂.
+        max_gradients: budget in gradient units (one forward and backward pass of a minibatch); default
+            16 000.
+        run: folder in which state and result are kept; the same call resumes from it.
+        device: where to compute; default where the model is.
+        seed: a non-negative integer; the same seed gives the same numbers.
+        on_progress: called a few times a second with a :class:`Progress`.
+
+    Raises:
+        ValueError, TypeError: wrong arguments, data or loss.
+        StaleRunError: ``run`` belongs to other weights, data, loss or settings.
+        InterruptedRunError: stopped by SIGINT or SIGTERM with ``run`` given; the state is saved.
+
+    Source: Lau et al. (2023), arXiv:2308.12108, for the estimator.
+    """
+    if isinstance(model, LocalPotential):
+        told = {
+            "data": data,
+            "weights": weights,
+            "nbeta": nbeta,
+            "localization": localization,
+            "device": device,
+        }
+        given = [name for name, value in told.items() if value is not None and value != "ladder"]
+        if given:
+            raise ValueError(f"a LocalPotential fixes {', '.join(given)} itself; leave it out.")
+    elif data is None:
+        raise ValueError(
+            "data is missing: pass (inputs, targets), a Dataset, a DataLoader or sl.Data(...)."
+        )
+    settings = _settings(
+        settings,
+        nbeta=nbeta,
+        localization=None if localization == "ladder" else localization,
+        labels=labels,
+        kernel=kernel,
+        num_chains=num_chains,
+        batch_size=batch_size,
+        relative_error=relative_error,
+        max_gradients=max_gradients,
+    )
+    with untouched_random_state():
+        start = time.monotonic()
+        if isinstance(model, LocalPotential):
+            potential = model
+        else:
+            potential = LocalPotential.of(
+                model,
+                data,
+                loss,
+                weights=weights,
+                nbeta=settings.nbeta,
+                localization=settings.localization,
+                labels=settings.labels,
+                batch_size=settings.batch_size,
+                device=device,
+            )
+        settings = _resolve(settings, potential)
+        folder = None if run is None else Path(run)
+        if folder is not None:
+            write_run_files(
+                folder, {"settings": settings.to_dict(), "seed": seed, "relative_radius": None}
+            )
+            folder = folder / "measurement"
+        first = measure_potential(
+            potential,
+            settings,
+            seed=seed,
+            folder=folder,
+            on_progress=on_progress,
+            preparation_seconds=time.monotonic() - start,
+        )
+        if localization != "ladder":
+            return first
+        rungs = [first]
+        for index, share in enumerate(LADDER[1:], start=1):
+            if not rungs[-1].passed:
+                break
+            lower = potential.at(localization=potential.localization * share)
+            rungs.append(
+                measure_potential(
+                    lower,
+                    replace(settings, localization=lower.localization),
+                    seed=seed,
+                    folder=None if folder is None else folder.with_name(f"ladder-{index}"),
+                    on_progress=on_progress,
+                )
+            )
+        return replace(first, ladder=tuple(replace(r, ladder=()) for r in rungs))
+
+
+def _settings(settings: Settings | None, **told: Any) -> Settings:
+    defaults = {"labels": "data", "kernel": "auto", "relative_error": 0.02}
+    given = {k: v for k, v in told.items() if v is not None and v != defaults.get(k)}
+    if settings is None:
+        return Settings(**{k: v for k, v in told.items() if v is not None})
+    if given:
+        raise ValueError(
+            f"settings already fix {', '.join(given)}; change them with dataclasses.replace(settings, …)."
+        )
+    return settings
+
+
+def _resolve(settings: Settings, potential: LocalPotential) -> Settings:
+    """Settings with all that is fixed before sampling filled in; refuses those of another kind of loss."""
+    if settings.unit is not None and settings.unit != potential.unit:
+        raise ValueError(
+            f"the settings count {settings.unit}s, this loss counts {potential.unit}s."
+        )
+    if settings.nbeta is not None and not math.isclose(settings.nbeta, potential.nbeta):
+        raise ValueError(
+            f"the settings fix nβ = {settings.nbeta}, the potential has {potential.nbeta}."
+        )
+    if settings.localization is not None and not math.isclose(
+        settings.localization, potential.localization
+    ):
+        raise ValueError(
+            f"the settings fix γ = {settings.localization}, the potential has {potential.localization}."
+        )
+    labels = "model" if potential.quantity == "behavioural_llc" else "data"
+    return replace(
+        settings,
+        nbeta=potential.nbeta,
+        localization=potential.localization,
+        labels=labels,
+        unit=potential.unit,
+        num_data=potential.num_data if settings.num_data is None else settings.num_data,
+        batch_size=potential.batch_size,
+        found={},
+    )
+
+
+def calibrate(
+    potentials: LocalPotential | Sequence[LocalPotential],
+    relative_radius: float = 0.3,
+    *,
+    relative_error: float = 0.02,
+    max_gradients: float | None = None,
+    num_chains: int | None = None,
+    kernel: str = "auto",
+) -> Settings:
+    """Fix nβ, γ and the rest once, for a series of checkpoints.
+
+    γ = d/(ρ|w*|)² with the median |w*| of the potentials, so that one absolute γ serves all of them:
+    re-tuning per checkpoint manufactures stages.
+
+    Args:
+        potentials: one, or several of one model and one kind of loss, at different checkpoints.
+        relative_radius: ρ, the radius of a flat landscape in units of |w*|.
+        relative_error: wanted standard error, relative to λ̂.
+        max_gradients: budget of each measurement, in gradient units.
+        num_chains: chains of each measurement.
+        kernel: see :func:`measure`.
+
+    Raises:
+        ValueError: potentials that differ in nβ, labels, unit or number of weights.
+    """
+    several = [potentials] if isinstance(potentials, LocalPotential) else list(potentials)
+    if not several:
+        raise ValueError("calibrate needs at least one potential.")
+    for name in ("nbeta", "quantity", "unit", "dim", "batch_size"):
+        values = {getattr(potential, name) for potential in several}
+        if len(values) > 1:
+            raise ValueError(f"the potentials differ in {name}: {sorted(map(str, values))}.")
+    gammas = sorted(default_localization(p.center, relative_radius) for p in several)
+    return _resolve(
+        Settings(
+            kernel=kernel,
+            relative_error=relative_error,
+            max_gradients=max_gradients,
+            num_chains=num_chains,
+            note=f"calibrated on {len(several)} checkpoint(s), relative radius {relative_radius:g}",
+        ),
+        several[0].at(localization=gammas[len(gammas) // 2]),
+    )
+
+
+def measure_potential(
+    potential: LocalPotential,
+    settings: Settings,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    preparation_seconds: float = 0.0,
+) -> Measurement:
+    """Measure one potential with resolved settings, keeping state and result in a measurement folder.
+
+    Args:
+        potential: U; its nβ and γ hold.
+        settings: how to sample.
+        seed: a non-negative integer.
+        folder: where ``state.bin``, ``trace.zarr`` and ``result.json`` go; a finished result with the same
+            identity is returned as it is.
+        on_progress: see :func:`measure`.
+        preparation_seconds: time already spent on making the potential.
+    """
+    settings = _resolve(settings, potential)
+    identity = {
+        **potential.landscape.fingerprints(),
+        "settings": settings.to_dict(),
+        "seed": int(seed),
+        "components": list(potential.components),
+        "version": _version(),
+    }
+    if folder is not None and (folder / "result.json").exists():
+        saved = read_json(folder / "result.json")
+        refuse_other(folder, saved.get("identity", {}), identity)
+        return Measurement.load(folder)
+    start = time.monotonic()
+    exact_function = not isinstance(potential.landscape, ModelLandscape)
+    budget = settings.max_gradients or (DEFAULT_EXACT_BUDGET if exact_function else DEFAULT_BUDGET)
+    preparation = getattr(potential.landscape, "preparation", 0.0)
+    with Saver(folder, identity) as saver, potential.landscape.ready():
+        plan = _plan_type(potential, settings)(
+            potential,
+            settings,
+            seed=seed,
+            budget=budget - preparation,
+            judge=lambda trace, burn_in: _judge(trace, burn_in, settings),
+            saver=saver,
+            on_progress=on_progress,
+        )
+        outcome = plan.run()
+        criticality, cost = _criticality(potential, outcome.preconditioner, seed)
+        costs = {"center": preparation, **outcome.cost, "criticality": cost}
+        seconds = preparation_seconds + time.monotonic() - start
+        result = _conclude(potential, settings, outcome, criticality, costs, budget, seconds)
+        if folder is not None:
+            assert result.trace is not None
+            result.trace.save(folder / "trace.zarr")
+            write_json(folder / "result.json", {**result.to_dict(), "identity": identity})
+            saver.clear()
+    return result
+
+
+def _plan_type(potential: LocalPotential, settings: Settings) -> type[Plan]:
+    if settings.kernel == "hmc" and settings.num_draws is None:
+        return ExactPlan
+    if settings.step_size is not None and settings.kernel != "auto":
+        return FixedPlan
+    if settings.kernel == "auto" and not isinstance(potential.landscape, ModelLandscape):
+        return ExactPlan
+    return LangevinPlan
+
+
+def _living(trace: Trace, burn_in: int) -> tuple[Trace, int]:
+    """The production part of the chains that stayed finite and did not blow up, and how many did not."""
+    part = trace.select(first=burn_in)
+    energy = part.energy
+    with np.errstate(invalid="ignore"):
+        lost = ~np.isfinite(energy).all(1) | (
+            energy > LangevinPlan.EXPLODED * max(trace.dim, 10)
+        ).any(1)
+    kept = [int(c) for c in np.flatnonzero(~lost)]
+    return part.select(chains=kept), int(lost.sum())
+
+
+def _judge(trace: Trace, burn_in: float, settings: Settings) -> Verdict:
+    living, _ = _living(trace, int(burn_in * trace.num_draws))
+    if living.num_chains < 2 or living.num_draws < 20:
+        return Verdict(False, math.nan, math.nan)
+    extrapolation = llc_extrapolated(living)
+    llc = extrapolation.llc
+    checks = sampling_checks(living, extrapolation, relative_error=0.0)
+    good = all(check.passed for check in checks if check.name != "monte_carlo_error")
+    return Verdict(good and llc.se <= settings.relative_error * abs(llc.value), llc.value, llc.se)
+
+
+def _conclude(
+    potential: LocalPotential,
+    settings: Settings,
+    outcome: Outcome,
+    criticality: Criticality | None,
+    costs: dict[str, float],
+    budget: float,
+    seconds: float,
+) -> Measurement:
+    trace = outcome.trace
+    living, left_out = _living(trace, outcome.burn_in)
+    spent = sum(costs.values())
+    notes = list(outcome.notes)
+    if left_out:
+        notes.append(f"{left_out} of {trace.num_chains} chains blew up and were left out")
+    common: dict[str, Any] = {
+        "quantity": potential.quantity,
+        "num_data": potential.num_data,
+        "unit": potential.unit,
+        "nbeta": potential.nbeta,
+        "localization": potential.localization,
+        "num_weights": potential.dim,
+        "gradients": {**{k: float(v) for k, v in costs.items()}, "total": float(spent)},
+        "seconds": seconds,
+        "settings": replace(settings, found=outcome.found),
+        "trace": trace,
+    }
+    if living.num_chains < 2 or living.num_draws < 20:
+        check = (
+            failure(
+                "living_chains",
+                "at least 2",
+                "Nearly all chains blew up: raise localization, or check the loss.",
+            )
+            if living.num_chains < 2
+            else failure(
+                "budget",
+                "at least 20 draws",
+                "The budget ended before sampling began: raise max_gradients.",
+            )
+        )
+        return Measurement(
+            llc=NOTHING,
+            raw=NOTHING,
+            heat_capacity=NOTHING,
+            checks=(check,),
+            notes=tuple(notes),
+            effective_localization=math.nan,
+            radius=math.nan,
+            relative_radius=None,
+            **common,
+        )
+    extrapolation = llc_extrapolated(living)
+    heat = heat_capacity(living)
+    radius_squared = float(living["radius_squared"].mean())
+    virial = float(living["virial"].mean())
+    norm = float(potential.center.norm())
+    checks = all_checks(
+        living,
+        extrapolation,
+        heat=heat,
+        relative_error=settings.relative_error,
+        criticality=criticality,
+        lost_updates=outcome.lost_updates
+        if outcome.trace.dataset.attrs["kernel"] not in ("hmc", "mala")
+        else 0.0,
+        num_left_out=left_out,
+        biased=trace.dataset.attrs["biased"],
+        spent=spent,
+        budget=budget,
+    )
+    if settings.relative_error > 0.025:
+        notes.append(
+            f"relative_error = {settings.relative_error:g} was asked for, wider than the usual 2.5 %"
+        )
+    return Measurement(
+        llc=extrapolation.llc,
+        raw=extrapolation.raw,
+        heat_capacity=heat,
+        checks=checks,
+        effective_localization=potential.localization
+        + potential.dim * (1 - virial) / max(radius_squared, 1e-300),
+        radius=math.sqrt(radius_squared),
+        relative_radius=None if norm == 0 else math.sqrt(radius_squared) / norm,
+        corrections=_corrections(potential, outcome, extrapolation, criticality),
+        notes=tuple(notes),
+        **common,
+    )
+
+
+def _corrections(
+    potential: LocalPotential,
+    outcome: Outcome,
+    extrapolation: Extrapolation,
+    criticality: Criticality | None,
+) -> dict[str, float]:
+    """Closed-form effects on λ̂ in the quadratic approximation; stated beside the value, not applied.
+
+    With the loss's share q = nβh/(nβh + γ) of each coordinate's curvature: the tether changes λ̂ by
+    −½ Σ q(1 − q) per factor e in γ; an Euler step ε (whitened curvature 1) adds ½ Σ q·x/(1 − x), x = ε/4;
+    a gradient g at w* adds −½(nβ)² Σ g²s²(1 + (1 − q)), at most twice minus the predicted drop.
+    """
+    stated = {"gradient_noise": extrapolation.llc.value - extrapolation.raw.value}
+    if outcome.preconditioner.scale() is not None:
+        tethered = tethered_share(outcome.preconditioner, potential.localization, potential.dim)
+        assert isinstance(tethered, Tensor)
+        share = (1 - tethered).double()
+        stated["tether_per_e_fold"] = float(-0.5 * (share * (1 - share)).sum())
+        if outcome.trace.dataset.attrs["kernel"] == "sgld":
+            x = float(outcome.found["step_size"]) / 4
+            stated["euler_step"] = float(-0.5 * share.sum() * x / max(1 - x, 1e-9))
+        else:
+            stated["euler_step"] = 0.0
+    if criticality is not None:
+        stated["gradient_at_center"] = criticality.drop
+    return stated
+
+
+def _criticality(
+    potential: LocalPotential, preconditioner: Preconditioner, seed: int
+) -> tuple[Criticality | None, float]:
+    """Predicted nβ·(loss drop) of a Newton step from w*, ½|nβ Sᵀg|², from products of independent gradients.
+
+    Gradients of different minibatches have independent noise, so the mean of their cross products is
+    unbiased, where the square of their mean is not. Returns it with its jackknife error and its cost.
+    """
+    landscape = potential.landscape
+    center = potential.center[None]
+    if not isinstance(landscape, ModelLandscape):
+        gradient, _, cost = landscape.full(center, None)
+        return Criticality(
+            0.5
+            * float((potential.nbeta * gradient).square().sum())
+            / max(potential.localization, 1.0),
+            0.0,
+        ), cost
+    if potential.quantity == "behavioural_llc":
+        return None, 0.0
+    feed = landscape.feed(
+        seed=seed,
+        num_chains=1,
+        batch_size=potential.batch_size,
+        purpose=Purpose.BATCH_FOR_CURVATURE,
+    )
+    if potential.exact:
+        gradient = landscape.slope(center, feed([0], 0)).gradient.mean(1)
+        z = preconditioner.transpose(potential.nbeta * gradient)
+        return Criticality(0.5 * float(z.square().sum()), 0.0), 1.0
+    groups = 8
+    source = landscape.source
+    count = _MOST_CRITICALITY_BATCHES
+    if source.num_data is not None and potential.batch_size:
+        count = min(count, max(groups, source.num_data // potential.batch_size))
+    sums = center.new_zeros(groups, potential.dim)
+    taken = [0] * groups
+    for index in range(count):
+        gradient = landscape.slope(center, feed([0], 10**6 + index)).gradient.mean(1)
+        sums[index % groups] += gradient[0]
+        taken[index % groups] += 1
+    means = sums / torch.tensor(taken, dtype=sums.dtype, device=sums.device)[:, None]
+    z = preconditioner.transpose(potential.nbeta * means).double()
+    gram = (z @ z.T).cpu()
+
+    def cross(kept: list[int]) -> float:
+        part = gram[kept][:, kept]
+        return 0.5 * float(part.sum() - part.trace()) / (len(kept) * (len(kept) - 1))
+
+    everyone = list(range(groups))
+    left_out = [cross([i for i in everyone if i != skip]) for skip in everyone]
+    spread = float(np.var(left_out)) * (groups - 1)
+    return Criticality(cross(everyone), math.sqrt(spread)), count * landscape.cost
+
+
+@contextmanager
+def untouched_random_state() -> Iterator[None]:
+    """Global generators of torch, numpy and random are put back as they were."""
+    states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def _version() -> str:
+    try:
+        return version("singulab")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def environment() -> dict[str, Any]:
+    """What a result was computed with."""
+    return {
+        "singulab": _version(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "command": Path(sys.argv[0]).name if sys.argv else "",
+    }
+
+
+def write_run_files(folder: Path, config: dict[str, Any]) -> None:
+    """``config.json`` and ``environment.json`` of a run folder."""
+    write_json(folder / "config.json", finite(config))
+    write_json(folder / "environment.json", environment())

@@ -1,0 +1,304 @@
+"""The local posterior p(w) ∝ exp(−U(w)), with U(w) = nβ·(L(w) − L(w*)) + γ/2·|w − w*|²."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from singulab.data import Feed, Source, as_source, default_batch_size, leaves
+from singulab.landscape import FunctionLandscape, Landscape, ModelLandscape
+from singulab.losses import ModelLoss, NextToken, NextTokenFromHidden, as_loss
+from singulab.params import Params, Selection, Weights, named_parameters
+
+_LOGITS_BYTES = 256 << 20  # logits of a minibatch above which the head is applied in chunks
+
+
+class Evaluation(NamedTuple):
+    """U and what the samplers measure of it, at one position per chain."""
+
+    gradient: Float[Tensor, "chain dim"]  # ∇U on the whole batch
+    excess: Float[Tensor, " chain"]  # L_B(w) − L_B(w*), nats per datum
+    half_excess: Float[Tensor, "chain half"]  # the same on each half of the batch
+    half_gap: (
+        Float[Tensor, "chain dim"] | None
+    )  # nβ(g_A − g_B)/2, whose covariance is that of nβ·g_B
+
+
+@dataclass(frozen=True)
+class LocalPotential:
+    """nβ·L plus a Gaussian tether of strength γ around w*.
+
+    Args:
+        landscape: L and its gradient.
+        nbeta: inverse temperature n·β, per nat of mean loss.
+        localization: γ, in 1/(squared weight units).
+        batch_size: B of a minibatch; None for an exact loss.
+    """
+
+    landscape: Landscape
+    nbeta: float
+    localization: float
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.nbeta) and self.nbeta > 0):
+            raise ValueError(f"nbeta must be positive and finite, got {self.nbeta}.")
+        if not (math.isfinite(self.localization) and self.localization >= 0):
+            raise ValueError(
+                f"localization must be finite and not negative, got {self.localization}."
+            )
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        data: Any,
+        loss: Any = "cross_entropy",
+        *,
+        weights: Weights = None,
+        nbeta: float | None = None,
+        localization: float | None = None,
+        relative_radius: float = 0.3,
+        labels: str = "data",
+        batch_size: int | None = None,
+        device: torch.device | str | None = None,
+    ) -> "LocalPotential":
+        """The local posterior of a model on data.
+
+        Args:
+            model: any module, standing at w*; it is never modified.
+            data: see :func:`singulab.measure`.
+            loss: see :func:`singulab.measure`.
+            weights: which weights move; None = all.
+            nbeta: n·β; default n/log n. Mandatory when n is unknown.
+            localization: γ; default d/(ρ·|w*|)² with ρ = ``relative_radius``, which puts the radius of a
+                flat landscape at ρ·|w*|; 1 where w* = 0.
+            relative_radius: ρ of the default γ.
+            labels: ``"data"``, or ``"model"`` for the behavioural loss.
+            batch_size: B; default the loader's own, else 128 or half of the data.
+            device: where to compute; default where the model is.
+        """
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}.")
+        if labels not in ("data", "model"):
+            raise ValueError(f"labels must be 'data' or 'model', got {labels!r}.")
+        wanted = as_loss(loss)
+        if labels == "model" and isinstance(wanted, ModelLoss):
+            raise TypeError(
+                'labels="model" needs the model\'s output, and loss(model, batch) hides it; pass loss(output, target).'
+            )
+        source = as_source(data)
+        place = torch.device(device) if device is not None else _device(model)
+        parameters = {name: tensor.to(place) for name, tensor in named_parameters(model).items()}
+        if not parameters:
+            raise ValueError("no weights selected: the model has no parameters.")
+        buffers = (
+            {name: b.to(place) for name, b in model.named_buffers()}
+            if place != _device(model)
+            else None
+        )
+        size = batch_size if batch_size is not None else default_batch_size(source)
+        if size is not None and size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {size}.")
+        if size is not None and source.num_data is not None:
+            size = min(size, source.num_data)
+        source = source.to(place)
+        landscape = ModelLandscape(
+            model,
+            source,
+            _with_split_head(wanted, model, source, size),
+            Selection(parameters, weights),
+            labels=labels,
+            batch_size=size,
+            buffers=buffers,
+        )
+        with landscape.ready():
+            landscape.check(landscape.feed(seed=0, num_chains=1, batch_size=size)([0], 0))
+        return cls._with_defaults(landscape, nbeta, localization, relative_radius, size)
+
+    @classmethod
+    def from_function(
+        cls,
+        loss: Callable[[Params], Tensor],
+        center: Params,
+        *,
+        num_data: int | None = None,
+        nbeta: float | None = None,
+        localization: float | None = None,
+        relative_radius: float = 0.3,
+    ) -> "LocalPotential":
+        """The local posterior of a loss given as a function, without data.
+
+        Args:
+            loss: ``{name: (chain, *shape)} -> (chain,)``: L of every chain, differentiable.
+            center: w*, ``{name: tensor}``; its dtype (float32 or float64) is kept.
+            num_data: n, from which nβ = n/log n unless ``nbeta`` is given.
+            nbeta: n·β.
+            localization: γ; default as in :meth:`of`, and 1 for w* = 0.
+            relative_radius: ρ of the default γ.
+
+        Example:
+            >>> square = lambda w: w["x"].square().sum(1)
+            >>> LocalPotential.from_function(square, {"x": torch.zeros(3)}, nbeta=50.0).dim
+            3
+        """
+        landscape = FunctionLandscape(loss, center, num_data=num_data)
+        return cls._with_defaults(landscape, nbeta, localization, relative_radius, None)
+
+    @classmethod
+    def _with_defaults(
+        cls,
+        landscape: Landscape,
+        nbeta: float | None,
+        localization: float | None,
+        relative_radius: float,
+        batch_size: int | None,
+    ) -> "LocalPotential":
+        n = landscape.num_data
+        if nbeta is None:
+            if n is None:
+                raise ValueError(
+                    "the number of data n is unknown, so nβ = n/log n is too; pass nbeta=…, or sl.Data(source, n=…)."
+                )
+            nbeta = n / math.log(n)
+        if localization is None:
+            localization = default_localization(landscape.center, relative_radius)
+        return cls(landscape, float(nbeta), float(localization), batch_size)
+
+    @property
+    def dim(self) -> int:
+        return self.landscape.dim
+
+    @property
+    def center(self) -> Float[Tensor, " dim"]:
+        return self.landscape.center
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return self.landscape.components
+
+    @property
+    def num_data(self) -> int | None:
+        return self.landscape.num_data
+
+    @property
+    def beta(self) -> float | None:
+        """β = nβ/n, where n is known."""
+        return None if self.num_data is None else self.nbeta / self.num_data
+
+    @property
+    def unit(self) -> str:
+        return self.landscape.unit
+
+    @property
+    def quantity(self) -> str:
+        return self.landscape.quantity
+
+    @property
+    def exact(self) -> bool:
+        """True if gradients carry no minibatch noise."""
+        return self.landscape.exact or (
+            self.batch_size is not None
+            and self.batch_size == getattr(self.landscape.source, "num_data", None)
+        )
+
+    @property
+    def noise_factor(self) -> float:
+        """1 − B/n: how much of the half-batch variance is noise of the mean, drawing without replacement."""
+        if self.landscape.exact or self.batch_size is None:
+            return 0.0 if self.landscape.exact else 1.0
+        source = self.landscape.source
+        if source.num_data is None or source.probabilities is not None:
+            return 1.0
+        return 1.0 - self.batch_size / source.num_data
+
+    def at(
+        self, *, nbeta: float | None = None, localization: float | None = None
+    ) -> "LocalPotential":
+        """The same landscape at another temperature or tether; nothing is computed again."""
+        return replace(
+            self,
+            nbeta=self.nbeta if nbeta is None else float(nbeta),
+            localization=self.localization if localization is None else float(localization),
+        )
+
+    def evaluate(self, position: Float[Tensor, "chain dim"], batch: Any) -> Evaluation:
+        """∇U and the paired excess loss on one minibatch per chain."""
+        gradient, excess = self.landscape.slope(position, batch)
+        mean = gradient.mean(1)
+        gap = None
+        if gradient.shape[1] == 2:
+            gap = (gradient[:, 0] - gradient[:, 1]).mul_(0.5 * self.nbeta)
+        total = mean.mul_(self.nbeta).add_(position - self.center, alpha=self.localization)
+        return Evaluation(total, excess.mean(1), excess, gap)
+
+    def evaluate_full(self, position: Float[Tensor, "chain dim"]) -> tuple[Evaluation, float]:
+        """∇U and the excess loss on all data, with the cost per chain in gradient units."""
+        gradient, excess, cost = self.landscape.full(position, self.batch_size)
+        total = gradient * self.nbeta + self.localization * (position - self.center)
+        return Evaluation(total, excess, excess.unsqueeze(1), None), cost
+
+    def energy(
+        self, position: Float[Tensor, "chain dim"], excess: Float[Tensor, " chain"]
+    ) -> Float[Tensor, " chain"]:
+        """U(w) from the excess loss."""
+        return self.nbeta * excess + 0.5 * self.localization * (
+            position - self.center
+        ).square().sum(1)
+
+
+def default_localization(center: Float[Tensor, " dim"], relative_radius: float) -> float:
+    """γ = d/(ρ|w*|)²; 1 where w* = 0.
+
+    A flat landscape has E|w − w*|² = d/γ, so its radius is ρ|w*|.
+    """
+    if not relative_radius > 0:
+        raise ValueError(f"relative_radius must be positive, got {relative_radius}.")
+    norm = float(center.norm())
+    return 1.0 if norm == 0 else center.numel() / (relative_radius * norm) ** 2
+
+
+def _device(model: nn.Module) -> torch.device:
+    for tensor in model.parameters():
+        return tensor.device
+    return torch.device("cpu")
+
+
+def _with_split_head(loss: Any, model: nn.Module, source: Source, batch_size: int | None) -> Any:
+    """Apply a causal model's head in chunks of tokens where its logits would be the peak of memory.
+
+    Only for models whose logits are exactly their output embedding applied to the body's output, which is
+    checked on two tokens.
+    """
+    if type(loss) is not NextToken or not hasattr(model, "get_output_embeddings"):
+        return loss
+    head = model.get_output_embeddings()
+    prefix = getattr(model, "base_model_prefix", "")
+    body = getattr(model, prefix, None)
+    if head is None or not isinstance(body, nn.Module):
+        return loss
+    first = Feed(source, seed=0, batch_size=batch_size, num_chains=1)([0], 0)[0]
+    tokens = max(leaf[0].numel() for leaf in leaves(first))
+    if tokens * head.weight.shape[0] * 4 < _LOGITS_BYTES:
+        return loss
+    name = next((n for n, module in model.named_modules() if module is head), None)
+    if name is None:
+        return loss
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad():
+            ids = torch.zeros(1, 2, dtype=torch.long, device=_device(model))
+            same = torch.equal(head(body(input_ids=ids)[0]), model(input_ids=ids).logits)
+    except Exception:
+        return loss
+    finally:
+        for module, training in modes:
+            module.training = training
+    if not same:
+        return loss
+    return NextTokenFromHidden(unit=loss.unit, head=name, body=prefix)

@@ -1,0 +1,170 @@
+"""Curvature at chain points, from minibatches: preconditioners and the largest stable step.
+
+Curvature at w* alone misleads at a singular point: it is zero exactly where the chain will find it. Both
+functions here look at where the chains are.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from singulab.landscape import ModelLandscape
+from singulab.potential import LocalPotential
+from singulab.rng import Purpose, generator
+from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner
+
+_PROBE = 0.5  # length of the finite difference, in thermal standard deviations
+_MARGIN = 1.15  # safety on the top curvature
+_DEAREST = 1.0  # cost of the rotations, relative to the gradient, above which the diagonal is taken
+
+
+def choose(potential: LocalPotential, wanted: str = "auto") -> str:
+    """Which preconditioner suits a potential: EKFAC where there are matrices and it is not dear."""
+    landscape = potential.landscape
+    if wanted != "auto":
+        return wanted
+    if not isinstance(landscape, ModelLandscape):
+        return "none"
+    shapes = [c.shape for c in landscape.selection.components]
+    if not landscape.loss.has_score or not any(len(shape) > 1 for shape in shapes):
+        return "diagonal"
+    sides = [(s[0], s.numel() // s[0]) for s in shapes if len(s) > 1]
+    rotations = sum(
+        2 * a * b * ((a if a <= 1024 else 0) + (b if b <= 1024 else 0)) for a, b in sides
+    )
+    tokens = (potential.batch_size or 1) * _tokens(landscape)
+    return "ekfac" if rotations <= _DEAREST * 3 * tokens * potential.dim else "diagonal"
+
+
+def _tokens(landscape: ModelLandscape) -> float:
+    """Positions per datum at which a weight is used."""
+    return landscape.positions_per_datum
+
+
+def preconditioner(
+    potential: LocalPotential,
+    position: Float[Tensor, "chain dim"],
+    feed: Callable[..., object],
+    *,
+    kind: str,
+    seed: int,
+    step: int,
+    repeats: int,
+) -> tuple[Preconditioner, float]:
+    """Build S from the Gauss–Newton curvature at chain points.
+
+    Args:
+        potential: U.
+        position: where the chains are.
+        feed: minibatches for curvature.
+        kind: "ekfac", "diagonal" or "none".
+        seed: the run's seed.
+        step: addresses the random numbers.
+        repeats: minibatches per chain.
+
+    Returns:
+        S, and the gradient units it cost.
+    """
+    landscape = potential.landscape
+    if kind == "none" or not isinstance(landscape, ModelLandscape):
+        return Identity(), 0.0
+    chains = list(range(position.shape[0]))
+    if not landscape.loss.has_score:
+        curvature, cost = _hutchinson(
+            potential, position, feed, seed=seed, step=step, repeats=repeats
+        )
+        return Diagonal.of_curvature(
+            curvature, nbeta=potential.nbeta, localization=potential.localization
+        ), cost
+    random = generator(seed, Purpose.SCORE, step)
+
+    def normal(like: Tensor) -> Tensor:
+        drawn = torch.from_numpy(random.standard_normal(tuple(like.shape)))
+        return drawn.to(like.device, like.dtype)
+
+    samples = []
+    for repeat in range(repeats):
+        for chain in chains:
+            batch = feed([chain], step + repeat)
+            samples.append(landscape.score_gradients(position[chain : chain + 1], batch, normal))
+    drawn = torch.cat(samples)
+    cost = float(repeats * len(chains))
+    knobs = {"nbeta": potential.nbeta, "localization": potential.localization}
+    if kind == "diagonal":
+        return Diagonal.of_curvature(drawn.square().mean(0), **knobs), cost
+    shapes = [c.shape for c in landscape.selection.components]
+    return Eigenbasis.of_samples(drawn, shapes, **knobs), cost
+
+
+def _hutchinson(
+    potential: LocalPotential,
+    position: Float[Tensor, "chain dim"],
+    feed: Callable[..., object],
+    *,
+    seed: int,
+    step: int,
+    repeats: int,
+) -> tuple[Float[Tensor, " dim"], float]:
+    """|diag H| by E[v∘Hv] with random signs v, averaged over chains and halfway smoothed within each tensor."""
+    landscape, total, cost = potential.landscape, torch.zeros_like(position[0]), 0.0
+    assert isinstance(landscape, ModelLandscape)
+    random = generator(seed, Purpose.SCORE, step)
+    length = 1e-2 * float(position[0].norm().clamp(min=1.0)) / math.sqrt(potential.dim)
+    for repeat in range(2 * repeats):
+        for chain in range(position.shape[0]):
+            signs = torch.from_numpy(random.integers(0, 2, potential.dim) * 2.0 - 1).to(position)[
+                None
+            ]
+            here, batch = position[chain : chain + 1], feed([chain], step + repeat)
+            there = landscape.slope(here + length * signs, batch).gradient.mean(1)
+            back = landscape.slope(here - length * signs, batch).gradient.mean(1)
+            total += (signs * (there - back) / (2 * length))[0]
+            cost += 2.0
+    curvature = (total / (2 * repeats * position.shape[0])).abs()
+    for component in landscape.selection.components:
+        part = curvature[component.start : component.start + component.size]
+        part.add_(part.mean()).mul_(0.5)
+    return curvature, cost
+
+
+def top_curvature(
+    potential: LocalPotential,
+    position: Float[Tensor, "chain dim"],
+    scale: Preconditioner,
+    feed: Callable[..., object],
+    groups: list[list[int]],
+    *,
+    seed: int,
+    step: int,
+    iterations: int = 6,
+) -> tuple[float, float]:
+    """Largest curvature of U in the coordinates of S, over the chains, with a margin of 15 %.
+
+    Power iteration on finite differences of the gradient over half a thermal standard deviation, on one
+    minibatch per chain: no second derivative of the model is needed, and anharmonic walls count.
+
+    Returns:
+        The curvature (infinite if a gradient is), and the gradient units it cost.
+    """
+    largest, cost = 0.0, 0.0
+    for group in groups:
+        here, batch = position[group], feed(group, step)
+        rows = [
+            generator(seed, Purpose.DIRECTION, chain, step).standard_normal(potential.dim)
+            for chain in group
+        ]
+        vector = torch.stack([torch.from_numpy(row) for row in rows]).to(here)
+        base = potential.evaluate(here, batch).gradient
+        growth = vector.norm(dim=1)
+        for _ in range(iterations):
+            vector = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-30)
+            moved = potential.evaluate(here + scale.apply(_PROBE * vector), batch).gradient
+            vector = scale.transpose(moved - base) / _PROBE
+            growth = vector.norm(dim=1)
+        cost += len(group) * (iterations + 1) * potential.landscape.cost
+        top = float(growth.max())
+        largest = max(largest, top if math.isfinite(top) else math.inf)
+    return _MARGIN * max(largest, 1e-12), cost

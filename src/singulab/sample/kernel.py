@@ -1,0 +1,108 @@
+"""What a kernel is: ``init`` and ``step`` on a small state.
+
+A kernel is a frozen set of knobs with two pure functions. ``init`` makes the state of all chains from
+their positions; ``step`` moves them once and says what it saw on the way. Kernels see the posterior only
+through a :class:`Target`, so they know nothing of models, data or generators. They never raise on NaN and
+never look at a number on the host.
+
+All steps are in units of SGLD's ε: drift ε/2, noise √ε. A preconditioner S (see
+:mod:`singulab.sample.precondition`) turns ∇U into S Sᵀ∇U and ξ into Sξ.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from singulab.potential import Evaluation, LocalPotential
+from singulab.rng import Noise, Purpose, uniform
+
+
+class Info(NamedTuple):
+    """What a step saw."""
+
+    position: Float[Tensor, "chain dim"]  # where ``evaluation`` was made
+    evaluation: Evaluation
+    acceptance: Float[Tensor, " chain"] | None = None  # probability of the proposed move
+
+
+class Target:
+    """The posterior as some chains see it at one step.
+
+    Args:
+        potential: U.
+        chains: the chains that move.
+        step: how often they have moved before.
+        seed: the run's seed.
+        noise: normal numbers by chain and step.
+        start: another such stream, for velocities that a kernel starts with.
+        batch: makes the minibatches of these chains; called once, and only if a kernel wants a noisy gradient.
+    """
+
+    def __init__(
+        self,
+        potential: LocalPotential,
+        chains: Sequence[int],
+        step: int,
+        *,
+        seed: int,
+        noise: Noise,
+        start: Noise,
+        batch: Callable[[Sequence[int], int], Any],
+    ) -> None:
+        self.potential, self.chains, self.step = potential, chains, step
+        self.cost = 0.0  # gradient units spent by these chains so far
+        self._seed, self._noise, self._start, self._batch = seed, noise, start, batch
+
+    def evaluate(self, position: Float[Tensor, "chain dim"]) -> Evaluation:
+        """∇U on a fresh minibatch of each chain."""
+        self.cost += self.potential.landscape.cost * len(self.chains)
+        return self.potential.evaluate(position, self._batch(self.chains, self.step))
+
+    def evaluate_full(self, position: Float[Tensor, "chain dim"]) -> Evaluation:
+        """∇U on all data."""
+        evaluation, cost = self.potential.evaluate_full(position)
+        self.cost += cost * len(self.chains)
+        return evaluation
+
+    def normal(self) -> Float[Tensor, "chain dim"]:
+        """The step's N(0, 1) numbers; the same however often it is called."""
+        return self._noise.normal(self.chains, self.step)
+
+    def start(self) -> Float[Tensor, "chain dim"]:
+        """N(0, 1) numbers for ``init``, independent of every step's."""
+        return self._start.normal(self.chains, self.step)
+
+    def uniform(self) -> Float[Tensor, " chain"]:
+        """One U(0, 1) number per chain, for an accept test."""
+        return uniform(self._seed, Purpose.ACCEPT, self.chains, self.step)
+
+    def shared_uniform(self) -> float:
+        """One U(0, 1) number that all chains share at this step (trajectory lengths)."""
+        return float(uniform(self._seed, Purpose.TRAJECTORY, [0], self.step))
+
+    def column(self, value: float | Sequence[float], like: Tensor) -> Tensor | float:
+        """A per-chain knob as a column for (chain, dim) arithmetic."""
+        if isinstance(value, int | float):
+            return float(value)
+        chosen = [value[chain] for chain in self.chains]
+        return torch.tensor(chosen, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """``init`` and ``step``; ``name`` appears in traces, ``biased`` says why not to trust the result."""
+
+    name: str
+    biased: str | None
+
+    def init(self, position: Float[Tensor, "chain dim"], target: Target) -> Any: ...
+
+    def step(self, state: Any, target: Target) -> tuple[Any, Info]: ...
+
+
+def root(step: Tensor | float) -> Tensor | float:
+    """√ε for a number or a column."""
+    return step.sqrt() if isinstance(step, Tensor) else step**0.5

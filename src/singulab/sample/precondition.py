@@ -1,0 +1,253 @@
+"""Linear changes of coordinates w = w* + S z in which the posterior is round.
+
+With curvature h of the loss in a coordinate, S scales it by (nβ·h + γ)^(−1/2), the thermal size of that
+coordinate. S is frozen while a trace is recorded: a preconditioner that keeps adapting samples another law.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_LARGEST_BASIS = 1024  # sides longer than this keep their own coordinates
+
+
+class Preconditioner(Protocol):
+    """S, its transpose, and the size of each coordinate it scales."""
+
+    name: str
+
+    def apply(self, z: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
+        """S z."""
+
+    def transpose(self, g: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
+        """Sᵀ g."""
+
+    def scale(self) -> Float[Tensor, " dim"] | None:
+        """Thermal size s of each coordinate of z; None = 1."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What defines S, for saving."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """S = 1."""
+
+    name: str = "none"
+
+    def apply(self, z: Tensor) -> Tensor:
+        return z
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return g
+
+    def scale(self) -> None:
+        return None
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+
+class Diagonal:
+    """S = diag(s)."""
+
+    name = "diagonal"
+
+    def __init__(self, scale: Float[Tensor, " dim"]) -> None:
+        self._scale = scale
+
+    @classmethod
+    def of_curvature(
+        cls, curvature: Float[Tensor, " dim"], *, nbeta: float, localization: float
+    ) -> "Diagonal":
+        """From h ≥ 0, the diagonal of the Hessian of L."""
+        return cls(_thermal(curvature, nbeta, localization))
+
+    def apply(self, z: Tensor) -> Tensor:
+        return z * self._scale
+
+    def transpose(self, g: Tensor) -> Tensor:
+        return g * self._scale
+
+    def scale(self) -> Tensor:
+        return self._scale
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"scale": self._scale}
+
+
+def _thermal(curvature: Tensor, nbeta: float, localization: float) -> Tensor:
+    floor = 1e-12 * float(curvature.max().clamp(min=1e-30)) * nbeta
+    return (nbeta * curvature.clamp(min=0) + localization + floor).rsqrt()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of equal matrices, neighbours in the flat vector, rotated together."""
+
+    start: int
+    count: int
+    rows: int
+    columns: int
+
+    @property
+    def size(self) -> int:
+        return self.count * self.rows * self.columns
+
+
+def blocks(shapes: Sequence[torch.Size]) -> list[Block]:
+    """Every tensor as (rows, columns): a vector is one row; filters are flattened behind their outputs."""
+    found: list[Block] = []
+    start = 0
+    for shape in shapes:
+        rows = shape[0] if len(shape) > 1 else 1
+        columns = shape.numel() // rows
+        last = found[-1] if found else None
+        if last and (last.rows, last.columns) == (rows, columns) and rows > 1:
+            found[-1] = Block(last.start, last.count + 1, rows, columns)
+        else:
+            found.append(Block(start, 1, rows, columns))
+        start += rows * columns
+    return found
+
+
+class Eigenbasis:
+    """EKFAC: a Kronecker-factored eigenbasis with the curvature re-measured in it.
+
+    For a weight matrix with gradient samples G the factors are E[G Gᵀ] and E[Gᵀ G], the two marginals of
+    the layer's Gauss–Newton matrix; with their eigenvectors U and V the curvature of coordinate (i, j) is
+    the second moment of (Uᵀ G V)_ij, and S z = U (s∘z) Vᵀ. Vectors, and sides longer than 1024, keep their
+    own coordinates.
+
+    Source: George et al. (2018), arXiv:1806.03884, for the re-measured diagonal; the factors are the
+    marginals of Gupta et al. (2018), arXiv:1802.09568, which need no access to layer inputs.
+    """
+
+    name = "ekfac"
+
+    def __init__(
+        self,
+        layout: list[Block],
+        left: list[Tensor | None],
+        right: list[Tensor | None],
+        scale: Tensor,
+    ) -> None:
+        self.layout, self.left, self.right, self._scale = layout, left, right, scale
+
+    @classmethod
+    def of_samples(
+        cls,
+        samples: Float[Tensor, "sample dim"],
+        shapes: Sequence[torch.Size],
+        *,
+        nbeta: float,
+        localization: float,
+    ) -> "Eigenbasis":
+        """From vectors whose second moment is the Gauss–Newton matrix of L (``Landscape.score_gradients``)."""
+        layout = blocks(shapes)
+        left: list[Tensor | None] = []
+        right: list[Tensor | None] = []
+        for block in layout:
+            g = _matrices(samples, block)
+            left.append(_eigenvectors(torch.einsum("kbij,kblj->bil", g, g), block.rows))
+            right.append(_eigenvectors(torch.einsum("kbij,kbil->bjl", g, g), block.columns))
+        basis = cls(layout, left, right, torch.ones_like(samples[0]))
+        curvature = basis.transpose(samples).square().mean(0)
+        basis._scale = _thermal(curvature, nbeta, localization)
+        return basis
+
+    def apply(self, z: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
+        scaled = z * self._scale
+        for block, u, v in zip(self.layout, self.left, self.right, strict=True):
+            if u is not None or v is not None:
+                part = _matrices(scaled, block)
+                part = part if u is None else u @ part
+                part = part if v is None else part @ v.mT
+                _put(scaled, block, part)
+        return scaled
+
+    def transpose(self, g: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
+        rotated = g.clone()
+        for block, u, v in zip(self.layout, self.left, self.right, strict=True):
+            if u is not None or v is not None:
+                part = _matrices(g, block)
+                part = part if u is None else u.mT @ part
+                part = part if v is None else part @ v
+                _put(rotated, block, part)
+        return rotated.mul_(self._scale)
+
+    def scale(self) -> Tensor:
+        return self._scale
+
+    def tensors(self) -> dict[str, Tensor]:
+        saved = {"scale": self._scale}
+        for index, (u, v) in enumerate(zip(self.left, self.right, strict=True)):
+            if u is not None:
+                saved[f"left.{index}"] = u
+            if v is not None:
+                saved[f"right.{index}"] = v
+        return saved
+
+    def cost_ratio(self, batch_tokens: float) -> float:
+        """Multiplications of S and Sᵀ relative to a forward and backward pass of plain linear layers."""
+        rotations = sum(
+            2 * b.size * ((b.rows if u is not None else 0) + (b.columns if v is not None else 0))
+            for b, u, v in zip(self.layout, self.left, self.right, strict=True)
+        )
+        passes = 3 * batch_tokens * sum(b.size for b in self.layout)
+        return rotations / max(passes, 1.0)
+
+
+def _matrices(
+    flat: Float[Tensor, "chain dim"], block: Block
+) -> Float[Tensor, "chain block row column"]:
+    return flat[:, block.start : block.start + block.size].reshape(
+        -1, block.count, block.rows, block.columns
+    )
+
+
+def _put(flat: Tensor, block: Block, part: Tensor) -> None:
+    flat[:, block.start : block.start + block.size] = part.reshape(part.shape[0], -1)
+
+
+def _eigenvectors(moment: Float[Tensor, "block side side"], side: int) -> Tensor | None:
+    if side == 1 or side > _LARGEST_BASIS:
+        return None
+    scale = moment.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-30)[:, None, None]
+    _, vectors = torch.linalg.eigh((moment / scale).double())
+    return vectors.to(moment.dtype).contiguous()
+
+
+def restore(name: str, tensors: dict[str, Tensor], shapes: Sequence[torch.Size]) -> Preconditioner:
+    """The preconditioner that ``tensors()`` described."""
+    if name == "none":
+        return Identity()
+    if name == "diagonal":
+        return Diagonal(tensors["scale"])
+    layout = blocks(shapes)
+    indices = range(len(layout))
+    return Eigenbasis(
+        layout,
+        [tensors.get(f"left.{i}") for i in indices],
+        [tensors.get(f"right.{i}") for i in indices],
+        tensors["scale"],
+    )
+
+
+def tethered_share(preconditioner: Preconditioner, localization: float, dim: int) -> Tensor | float:
+    """γ·s² of each coordinate: which share of its curvature is the tether's. 1 − it is the loss's share."""
+    scale = preconditioner.scale()
+    if scale is None:
+        return 0.0
+    return (localization * scale.square()).clamp(max=1.0)
+
+
+def thermal_radius(preconditioner: Preconditioner, dim: int) -> float:
+    """Root mean square displacement that S expects, √Σ s²."""
+    scale = preconditioner.scale()
+    return math.sqrt(dim) if scale is None else float(scale.square().sum().sqrt())

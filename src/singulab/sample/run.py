@@ -1,0 +1,365 @@
+"""The one loop: a kernel, minibatches and chains become a trace.
+
+A :class:`Simulation` holds everything that the next step depends on, so it can be saved at any step and
+continued with bitwise the same draws.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from singulab.data import leaves, tree_map
+from singulab.landscape import ModelLandscape
+from singulab.potential import Evaluation, LocalPotential
+from singulab.rng import Noise, Purpose
+from singulab.sample.baoab import BAOAB
+from singulab.sample.kernel import Info, Kernel, Target
+from singulab.sample.precondition import Identity, tethered_share
+from singulab.trace import Trace
+
+FIELDS = ("excess_a", "excess_b", "virial", "radius_squared", "noise_bias", "acceptance")
+
+
+class Simulation:
+    """Chains of one kernel on one potential, with their records.
+
+    Args:
+        potential: U.
+        kernel: how chains move; may be exchanged between :meth:`advance` calls.
+        num_chains: chains, numbered from 0.
+        seed: all randomness follows from it.
+        step: the step at which to begin; streams of different steps never overlap.
+        position: start of every chain, shape (chain, dim); default w*.
+        stacked: evaluate all chains at once (vmap), one by one, or None to find out which is faster.
+    """
+
+    def __init__(
+        self,
+        potential: LocalPotential,
+        kernel: Kernel,
+        *,
+        num_chains: int,
+        seed: int,
+        step: int = 0,
+        position: Float[Tensor, "chain dim"] | None = None,
+        stacked: bool | None = None,
+    ) -> None:
+        self.potential, self.kernel = potential, kernel
+        self.num_chains, self.seed, self.step = num_chains, seed, step
+        center = potential.center
+        device = center.device
+        self._noise = Noise(seed, potential.dim, dtype=center.dtype, device=device)
+        self._start = Noise(
+            seed, potential.dim, dtype=center.dtype, device=device, purpose=Purpose.START
+        )
+        self.feed = potential.landscape.feed(
+            seed=seed, num_chains=num_chains, batch_size=potential.batch_size, purpose=Purpose.BATCH
+        )
+        sizes = np.diff([*potential.landscape.offsets, potential.dim])
+        self._sizes = torch.tensor(sizes, dtype=center.dtype, device=device)
+        self._segments = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(
+            device
+        )
+        self.cost = 0.0  # gradient units spent by the loop
+        self.lost_updates = 0.0  # share of weights that a step left exactly where they were
+        self.records: list[Tensor] = []  # (chain, len(FIELDS) + components) per recorded step
+        if position is None:
+            position = center.expand(num_chains, -1).clone()
+        self.groups = self._groups(position, stacked)
+        self.states = self._init(position)
+
+    def _groups(self, position: Tensor, stacked: bool | None) -> list[list[int]]:
+        everyone = list(range(self.num_chains))
+        landscape = self.potential.landscape
+        if not isinstance(landscape, ModelLandscape):
+            return [everyone]
+        if stacked is None:
+            stacked = landscape.stacked
+        if stacked is None:
+            stacked = probe_stacking(landscape, self.feed)
+        landscape.stacked = stacked
+        return [everyone] if stacked else [[c] for c in everyone]
+
+    def _target(self, chains: Sequence[int]) -> Target:
+        return Target(
+            self.potential,
+            chains,
+            self.step,
+            seed=self.seed,
+            noise=self._noise,
+            start=self._start,
+            batch=self.feed,
+        )
+
+    def _init(self, position: Tensor) -> list[Any]:
+        states = []
+        for group in self.groups:
+            target = self._target(group)
+            states.append(self.kernel.init(position[group], target))
+            self.cost += target.cost
+        return states
+
+    @property
+    def position(self) -> Float[Tensor, "chain dim"]:
+        return torch.cat([state.position for state in self.states])
+
+    def restart(self, kernel: Kernel, position: Float[Tensor, "chain dim"]) -> None:
+        """Go on with another kernel from given positions; the records start empty."""
+        self.kernel = kernel
+        self.states = self._init(position)
+        self.records = []
+
+    def advance(
+        self,
+        last_step: int,
+        *,
+        record: bool = True,
+        on_step: Callable[["Simulation"], None] | None = None,
+    ) -> None:
+        """Move every chain up to ``last_step``, one record per step."""
+        with self.potential.landscape.ready():
+            while self.step < last_step:
+                rows, stayed = [], 0.0
+                for index, group in enumerate(self.groups):
+                    target, state = self._target(group), self.states[index]
+                    self.states[index], info = self.kernel.step(state, target)
+                    if record:
+                        rows.append(self._observe(info, group))
+                    if self.step == last_step - 1:
+                        moved = self.states[index].position
+                        stayed += float((moved == state.position).double().mean()) * len(group)
+                    self.cost += target.cost
+                if record:
+                    self.records.append(torch.cat(rows))
+                self.lost_updates = stayed / self.num_chains
+                self.step += 1
+                if on_step is not None:
+                    on_step(self)
+
+    def _observe(self, info: Info, group: Sequence[int]) -> Float[Tensor, "chain field"]:
+        evaluation: Evaluation = info.evaluation
+        displacement = info.position - self.potential.center
+        product = displacement * evaluation.gradient
+        chains = displacement.shape[0]
+        by_component = product.new_zeros(chains, self._sizes.numel())
+        by_component.index_add_(1, self._segments, product)
+        virial = by_component.sum(1) / self.potential.dim
+        missing = torch.full_like(virial, torch.nan)
+        fields = torch.stack(
+            [
+                evaluation.half_excess[:, 0].to(virial.dtype),
+                evaluation.half_excess[:, -1].to(virial.dtype),
+                virial,
+                displacement.square().sum(1),
+                self._noise_bias(evaluation, group),
+                missing if info.acceptance is None else info.acceptance.to(virial.dtype),
+            ],
+            dim=1,
+        )
+        return torch.cat([fields, by_component / self._sizes], 1)
+
+    def _noise_bias(self, evaluation: Evaluation, group: Sequence[int]) -> Float[Tensor, " chain"]:
+        """Excess of nβ·L that this step's gradient noise causes, to first order in ε.
+
+        In preconditioned coordinates a direction with curvature k and gradient-noise variance σ² gains the
+        variance εσ²/(4k), hence ½·(loss's share of k)·εσ²/4 of energy nβ·L; momentum multiplies it by
+        (1 + a)/(1 − a).
+        """
+        if evaluation.half_gap is None:
+            return evaluation.excess.new_zeros(evaluation.gradient.shape[0]).to(
+                evaluation.gradient.dtype
+            )
+        preconditioner = getattr(self.kernel, "preconditioner", None) or Identity()
+        noise = preconditioner.transpose(evaluation.half_gap).square()
+        share = 1 - tethered_share(preconditioner, self.potential.localization, self.potential.dim)
+        memory = self.kernel.memory if isinstance(self.kernel, BAOAB) else 0.0
+        step = self.kernel.step_size
+        steps = [step] * len(group) if isinstance(step, int | float) else [step[c] for c in group]
+        factor = torch.tensor(steps, dtype=noise.dtype, device=noise.device)
+        return (
+            factor
+            * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory))
+            * (noise * share).sum(1)
+        )
+
+    def recorded(self) -> Float[Tensor, "draw chain field"]:
+        """All records so far, on the CPU in float64."""
+        if not self.records:
+            width = len(FIELDS) + self._sizes.numel()
+            return torch.zeros(0, self.num_chains, width, dtype=torch.float64)
+        return torch.stack(self.records).double().cpu()
+
+    def trace(self) -> Trace:
+        """The records as a trace."""
+        return trace_of(self.recorded(), self.potential, self.kernel, seed=self.seed)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State and records, for saving."""
+        names = type(self.states[0])._fields
+        saved = {
+            f"state.{name}": torch.cat([getattr(state, name) for state in self.states]).cpu()
+            for name in names
+        }
+        return {**saved, "records": self.recorded()}
+
+    def restore(self, tensors: dict[str, Tensor], *, step: int, cost: float) -> None:
+        """Continue from saved tensors."""
+        device = self.potential.center.device
+        kind = type(self.states[0])
+        whole = {name: tensors[f"state.{name}"].to(device) for name in kind._fields}
+        self.states = [
+            kind(*(whole[name][group] for name in kind._fields)) for group in self.groups
+        ]
+        records = tensors["records"].to(device, self.potential.center.dtype)
+        self.records = list(records.unbind(0))
+        self.step, self.cost = step, cost
+
+
+def trace_of(
+    records: Float[Tensor, "draw chain field"],
+    potential: LocalPotential,
+    kernel: Kernel,
+    *,
+    seed: int,
+) -> Trace:
+    """A trace of the records of a run on a potential."""
+    array = records.transpose(0, 1).numpy()
+    variables = {name: array[:, :, i] for i, name in enumerate(FIELDS)}
+    variables["excess_loss"] = 0.5 * (variables["excess_a"] + variables["excess_b"])
+    variables["virial_by_component"] = array[:, :, len(FIELDS) :]
+    sizes = np.diff([*potential.landscape.offsets, potential.dim]).tolist()
+    step = kernel.step_size
+    return Trace.of_arrays(
+        variables,
+        nbeta=potential.nbeta,
+        localization=potential.localization,
+        dim=potential.dim,
+        center_loss=potential.landscape.center_loss,
+        num_data=potential.num_data,
+        components=potential.components,
+        component_sizes=sizes,
+        unit=potential.unit,
+        quantity=potential.quantity,
+        kernel=kernel.name,
+        biased=kernel.biased,
+        step_sizes=[float(s) for s in step] if isinstance(step, Sequence) else [float(step)],
+        seed=int(seed),
+        batch_size=potential.batch_size,
+        fingerprints=potential.landscape.fingerprints(),
+    )
+
+
+def probe_stacking(landscape: ModelLandscape, feed: Any) -> bool:
+    """Whether evaluating chains at once is worth it: it must work, fit in memory and not be slower."""
+    position = landscape.center.expand(2, -1).clone()
+    batch = feed([0, 1], 0) if feed.num_chains > 1 else None
+    if batch is None:
+        one = feed([0], 0)
+        batch = _twice(one)
+    held: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with landscape.ready():
+        landscape.stacked = False
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            landscape.slope(position[:1], _first(batch))
+        if sum(held.values()) * 8 > 0.25 * free_memory(position.device):
+            landscape.notes.append(
+                "chains run in turn: their activations together would not fit in memory"
+            )
+            return False
+        if not landscape.try_stacked(position, batch):
+            return False
+        in_turn = _seconds(lambda: landscape.slope(position, batch))
+        landscape.stacked = True
+        together = _seconds(lambda: landscape.slope(position, batch))
+    return together < 1.3 * in_turn
+
+
+def _twice(batch: Any) -> Any:
+    data, indices = batch
+    return (
+        tree_map(lambda leaf: torch.cat([leaf, leaf]), data),
+        None if indices is None else torch.cat([indices, indices]),
+    )
+
+
+def _first(batch: Any) -> Any:
+    data, indices = batch
+    return tree_map(lambda leaf: leaf[:1], data), None if indices is None else indices[:1]
+
+
+def _seconds(function: Callable[[], Any], repeats: int = 3) -> float:
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function()
+        if leaves(tuple(result))[0].is_cuda:
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that can still be taken on a device."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def sample(
+    potential: LocalPotential,
+    kernel: Kernel | str,
+    *,
+    num_chains: int = 4,
+    num_draws: int = 1000,
+    step_size: float | None = None,
+    seed: int = 0,
+    stacked: bool | None = None,
+) -> Trace:
+    """Run a kernel with frozen settings from w* and keep every draw.
+
+    Chain c is bitwise the same whether it runs alone or beside others. Nothing is discarded and nothing is
+    tuned: cut the burn-in off with ``trace.select(first=…)``.
+
+    Args:
+        potential: the local posterior.
+        kernel: a kernel, or the name of one, which then needs ``step_size``.
+        num_chains: independent chains, each with its own minibatches and noise.
+        num_draws: steps per chain; each is a draw.
+        step_size: ε for a kernel given by name.
+        seed: a non-negative integer.
+        stacked: all chains at once (True), one after the other (False), or whichever a probe finds faster.
+
+    Returns:
+        The trace. Chains that diverged are in it, marked in ``trace.dead_chains``.
+    """
+    from singulab.sample import KERNELS
+
+    if num_chains < 1 or num_draws < 1:
+        raise ValueError(
+            f"num_chains and num_draws must be at least 1, got {num_chains} and {num_draws}."
+        )
+    if isinstance(kernel, str):
+        if kernel not in KERNELS:
+            raise ValueError(f"unknown kernel {kernel!r}; choose from {sorted(KERNELS)}.")
+        if step_size is None:
+            raise ValueError(f"kernel {kernel!r} given by name needs step_size.")
+        kernel = KERNELS[kernel](step_size=step_size)
+    elif step_size is not None:
+        raise ValueError("step_size belongs to the kernel; give one or the other.")
+    with potential.landscape.ready():
+        simulation = Simulation(
+            potential, kernel, num_chains=num_chains, seed=seed, stacked=stacked
+        )
+        simulation.advance(num_draws)
+    return simulation.trace()

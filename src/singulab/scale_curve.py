@@ -1,0 +1,164 @@
+"""λ_eff(nβ, γ): the learning coefficient at every resolution, instead of at one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from singulab.estimate.llc import Estimate, llc_slope
+from singulab.measure import (
+    Measurement,
+    finite,
+    measure_potential,
+    untouched_random_state,
+    write_run_files,
+)
+from singulab.potential import LocalPotential
+from singulab.sample.plan import Progress
+from singulab.settings import Settings
+
+
+@dataclass(frozen=True)
+class ScaleCurve:
+    """Measurements of one landscape at several nβ and γ, γ by γ with nβ rising."""
+
+    points: tuple[Measurement, ...]
+
+    @property
+    def localizations(self) -> tuple[float, ...]:
+        """The γ of the curves, ascending."""
+        return tuple(sorted({point.localization for point in self.points}))
+
+    def at(self, localization: float) -> tuple[Measurement, ...]:
+        """The points of one γ, by rising nβ."""
+        return tuple(p for p in self.points if p.localization == localization)
+
+    def slope(self, localization: float) -> Estimate:
+        """λ̂ from the slope of E[L] against 1/nβ at one γ; it does not need L(w*)."""
+        traces = [
+            p.trace
+            for p in self.at(localization)
+            if p.trace is not None and not p.trace.dead_chains
+        ]
+        return llc_slope([trace.select(first=trace.num_draws // 3) for trace in traces])
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values: the points, and the temperature slope of each γ that has two temperatures."""
+        slopes = {
+            repr(gamma): self.slope(gamma).to_dict()
+            for gamma in self.localizations
+            if len({p.nbeta for p in self.at(gamma)}) > 1
+            and all(p.trace is not None and not p.trace.dead_chains for p in self.at(gamma))
+        }
+        return finite({"points": [point.to_dict() for point in self.points], "slopes": slopes})
+
+    def figure(self) -> Any:
+        """λ_eff against nβ, one line per γ, with error bars (extra ``singulab[plot]``)."""
+        from singulab.report.figure import scale_curve as draw
+
+        return draw(self)
+
+
+def scale_curve(
+    model: nn.Module | LocalPotential,
+    data: Any = None,
+    loss: Any = "cross_entropy",
+    *,
+    nbeta: Sequence[float],
+    localization: Sequence[float],
+    settings: Settings | None = None,
+    labels: str = "data",
+    weights: Any = None,
+    batch_size: int | None = None,
+    kernel: str = "auto",
+    relative_error: float = 0.02,
+    max_gradients: float | None = None,
+    run: str | Path | None = None,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ScaleCurve:
+    """Measure λ_eff at every combination of nβ and γ; passes over the data at w* are made once.
+
+    λ̂ is a function of the resolution at which one looks. At small nβ and large γ it counts few directions,
+    and it tends to λ as nβ grows and γ falls.
+
+    Args:
+        model: a module at w*, or a :class:`LocalPotential`, whose own nβ and γ are then not used.
+        data: see :func:`singulab.measure`.
+        loss: see :func:`singulab.measure`.
+        nbeta: the temperatures nβ, at least one.
+        localization: the tethers γ, at least one.
+        settings: how to sample; its nβ and γ must be None.
+        labels: see :func:`singulab.measure`.
+        weights: see :func:`singulab.measure`.
+        batch_size: see :func:`singulab.measure`.
+        kernel: see :func:`singulab.measure`.
+        relative_error: wanted standard error of each point.
+        max_gradients: budget of each point, in gradient units.
+        run: folder with one sub-folder per point; the same call resumes.
+        seed: a non-negative integer.
+        on_progress: called with the progress of the present point.
+
+    Returns:
+        The points; those that failed a check say so.
+    """
+    if not nbeta or not localization:
+        raise ValueError("scale_curve needs at least one nbeta and one localization.")
+    if settings is None:
+        settings = Settings(
+            kernel=kernel,
+            labels=labels,
+            batch_size=batch_size,
+            relative_error=relative_error,
+            max_gradients=max_gradients,
+        )
+    elif settings.nbeta is not None or settings.localization is not None:
+        raise ValueError("scale_curve varies nβ and γ; the settings must leave them None.")
+    with untouched_random_state():
+        if isinstance(model, LocalPotential):
+            base = model
+        else:
+            base = LocalPotential.of(
+                model,
+                data,
+                loss,
+                weights=weights,
+                nbeta=nbeta[0],
+                localization=localization[0],
+                labels=settings.labels,
+                batch_size=settings.batch_size,
+            )
+        folder = None if run is None else Path(run)
+        if folder is not None:
+            write_run_files(
+                folder,
+                {
+                    "nbeta": list(nbeta),
+                    "localization": list(localization),
+                    "settings": settings.to_dict(),
+                    "seed": seed,
+                },
+            )
+        points = []
+        for gamma in sorted(localization):
+            for temperature in sorted(nbeta):
+                potential = base.at(nbeta=temperature, localization=gamma)
+                place = (
+                    None
+                    if folder is None
+                    else folder / f"nbeta-{temperature:.6g}-gamma-{gamma:.6g}"
+                )
+                points.append(
+                    measure_potential(
+                        potential,
+                        replace(
+                            settings, nbeta=potential.nbeta, localization=potential.localization
+                        ),
+                        seed=seed,
+                        folder=place,
+                        on_progress=on_progress,
+                    )
+                )
+    return ScaleCurve(tuple(points))

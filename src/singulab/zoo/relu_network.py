@@ -1,0 +1,124 @@
+"""The ReLU network of the SGLD–MALA table: 10 → 20 → 20 → 10 with biases, 850 weights.
+
+The paper does not print the law of the inputs, w* or the noise, so these are our own choice and its figures
+stand beside ours only for orientation: x ~ N(0, I), weights N(0, 2/fan_in), biases N(0, 0.1²), labels without
+noise, w* the truth. Then L_n(w*) = 0, w* is a minimum at any n, and both kinds of labels are the same.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from singulab.zoo.case import ExactLoss, Labels, NetworkCase, Setting, Truth
+
+WIDTHS = (10, 20, 20, 10)
+
+# λ̂ as printed in arXiv:2308.12108 at γ = 1, ε = 1e-5, batch 32, 10 000 steps: n → (SGLD, MALA).
+PUBLISHED: dict[int, tuple[float, float]] = {
+    100: (54.9, 54.3),
+    316: (86.7, 86.4),
+    1_000: (136.9, 140.0),
+    3_162: (211.2, 215.4),
+    10_000: (294.9, 296.2),
+    31_623: (349.3, 359.1),
+    100_000: (355.8, 349.1),
+}
+
+_NUM_LAYERS = len(WIDTHS) - 1
+_BIAS_DEVIATION = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReluNetwork(NetworkCase):
+    """The network at its random truth, with n noise-free data.
+
+    Draw order (CPU generator seeded 3000 + seed, float64): per layer its weights, then its biases; inputs last,
+    so the data of a smaller n are the first ones of a larger.
+    """
+
+    batch_size: int = 32
+    seed: int = 0
+
+    @property
+    def num_weights(self) -> int:
+        return sum((below + 1) * above for below, above in pairwise(WIDTHS))
+
+    @property
+    def truths(self) -> dict[Setting, Truth]:
+        """Gold values, the same for both kinds of labels."""
+        known = super().truths
+        return known | {(*setting[:2], "model"): truth for setting, truth in known.items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """w* in float64, by parameter name."""
+        return self._weights(self._generator())
+
+    def model(self, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+        """The network carrying w*."""
+        with torch.device("meta"):
+            layers: list[tuple[str, nn.Module]] = []
+            for index, (below, above) in enumerate(pairwise(WIDTHS)):
+                layers.append((f"layer{index}", nn.Linear(below, above, dtype=dtype)))
+                if index < _NUM_LAYERS - 1:
+                    layers.append((f"relu{index}", nn.ReLU()))
+            network = nn.Sequential(OrderedDict(layers))
+        weights = {name: weight.to(dtype) for name, weight in self.weights().items()}
+        network.load_state_dict(weights, assign=True)
+        return network.requires_grad_()
+
+    def data(self) -> tuple[Float[Tensor, "datum in"], Float[Tensor, "datum out"]]:
+        """Inputs and the true outputs, in float32."""
+        inputs, targets = self._data_in_float64()
+        return inputs.float(), targets.float()
+
+    def exact_loss(self, labels: Labels = "data") -> ExactLoss:
+        """½ mean ‖f − f*‖² over all data, in float64; it is 0 at w*."""
+        inputs, targets = self._data_in_float64()
+
+        def excess_loss(stacked: dict[str, Tensor]) -> Float[Tensor, " chain"]:
+            return 0.5 * (_outputs(stacked, inputs) - targets).square().sum(dim=2).mean(dim=1)
+
+        return ExactLoss(excess_loss, self.weights())
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(3000 + self.seed)
+
+    def _weights(self, generator: torch.Generator) -> dict[str, Tensor]:
+        weights = {}
+        for index, (below, above) in enumerate(pairwise(WIDTHS)):
+            normal = torch.randn(above, below, generator=generator, dtype=torch.float64)
+            weights[f"layer{index}.weight"] = normal * (2 / below) ** 0.5
+            normal = torch.randn(above, generator=generator, dtype=torch.float64)
+            weights[f"layer{index}.bias"] = normal * _BIAS_DEVIATION
+        return weights
+
+    def _data_in_float64(self) -> tuple[Tensor, Tensor]:
+        generator = self._generator()
+        weights = self._weights(generator)
+        # torch fills a draw from the front in blocks of 16, and redraws a last block that is not full.
+        count = WIDTHS[0] * self.num_data
+        drawn = torch.randn(-(-count // 16) * 16, generator=generator, dtype=torch.float64)
+        inputs = drawn[:count].view(self.num_data, WIDTHS[0]).float().double()
+        return inputs, _outputs({name: part[None] for name, part in weights.items()}, inputs)[0]
+
+
+def _outputs(
+    stacked: dict[str, Tensor], inputs: Float[Tensor, "datum in"]
+) -> Float[Tensor, "chain datum out"]:
+    signal: Tensor = inputs
+    for index in range(_NUM_LAYERS):
+        bias = stacked[f"layer{index}.bias"][:, None, :]
+        signal = signal @ stacked[f"layer{index}.weight"].mT + bias
+        if index < _NUM_LAYERS - 1:
+            signal = F.relu(signal)
+    return signal
+
+
+RELU_NETWORKS: tuple[ReluNetwork, ...] = tuple(
+    ReluNetwork(name=f"relu-{num_data}", num_data=num_data) for num_data in PUBLISHED
+)

@@ -1,0 +1,125 @@
+"""Imports go one way, and optional packages stay optional."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "singulab"
+
+# A name may import from its own row and from the rows above it.
+LAYERS = (
+    {
+        "errors",
+        "environment",
+        "files",
+        "fingerprint",
+        "params",
+        "rng",
+        "data",
+        "losses",
+        "checkpoint",
+    },
+    {"landscape"},
+    {"potential"},
+    {"settings", "trace"},
+    {"sample"},
+    {"estimate"},
+    {"checks", "measure"},
+    {"zoo"},
+    {"development"},
+    {"report"},
+    {"cli"},
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+USERS_OF_ZOO = {"zoo", "cli"}
+# What an extra brings is imported in the function that needs it, so that the core works without it.
+# The modules of cli are themselves imported that way.
+OPTIONAL = {"datasets", "jinja2", "matplotlib", "rich", "sklearn", "transformers", "tyro"}
+OPTIONAL_OF_CLI = {"rich", "tyro"}
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+    """Absolute names of all imported modules, each with the names of the functions around it."""
+
+    def visit(node: ast.AST, inside: list[str]) -> Iterator[tuple[str, list[str]]]:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are written in full"
+            yield from ((f"{node.module}.{alias.name}", inside) for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inside = [*inside, node.name]
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, inside)
+
+    yield from visit(tree, [])
+
+
+def violations(subject: str, code: str) -> list[str]:
+    """What a module of the given top-level name must not import, but does.
+
+    One exception: a method called ``figure`` hands its object on to ``report`` when it is called.
+    """
+    found = []
+    for name, inside in imports(ast.parse(code)):
+        parts = name.split(".")
+        allowed = OPTIONAL_OF_CLI if subject == "cli" else set()
+        if parts[0] in OPTIONAL - allowed and not inside:
+            found.append(f"{subject} imports the optional {parts[0]} at module level")
+        if parts[0] != "singulab":
+            continue
+        target = parts[1]
+        if target not in RANK:
+            found.append(f"{subject} imports {name}, which is no layer: name the module itself")
+        elif target == "report" and inside[-1:] == ["figure"]:
+            continue
+        elif RANK[target] > RANK[subject] or (target == "zoo" and subject not in USERS_OF_ZOO):
+            found.append(f"{subject} imports {name}, which lies above it")
+    return found
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_one_way(path):
+    subject = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    assert subject in RANK, f"give {subject} its place in LAYERS"
+    assert violations(subject, path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "subject, code",
+    [
+        ("rng", "from singulab.potential import LocalPotential"),
+        ("potential", "import singulab.trace"),
+        ("sample", "from singulab.estimate.llc import llc"),
+        ("sample", "from singulab import estimate"),
+        ("sample", "def late():\n    from singulab.measure import measure"),
+        ("estimate", "from singulab.report.series import llc_curve"),
+        ("measure", "def show():\n    from singulab.report import figure"),
+        ("zoo", "from singulab.development.curve import Curve"),
+        ("development", "from singulab.zoo.digits import digits"),
+        ("report", "from singulab.cli.main import main"),
+        ("measure", "from singulab import measure_everything"),
+        ("report", "import matplotlib.pyplot as plt"),
+    ],
+)
+def test_a_broken_arrow_is_found(subject, code):
+    assert violations(subject, code)
+
+
+@pytest.mark.parametrize(
+    "subject, code",
+    [
+        ("potential", "from singulab import rng\nimport torch"),
+        ("measure", "def figure(self):\n    from singulab.report import figure"),
+        ("report", "def page():\n    import jinja2"),
+        ("cli", "from singulab.zoo.digits import digits"),
+    ],
+)
+def test_an_arrow_along_the_order_is_allowed(subject, code):
+    assert violations(subject, code) == []
