@@ -37,7 +37,10 @@ def entry(name: str, value: Any, depth: int) -> Iterator[str]:
         for member in getattr(value, "__all__", ()):
             yield from entry(f"{name}.{member}", getattr(value, member), depth + 1)
     elif inspect.isclass(value):
-        yield prose(value.__doc__ if not made_by_dataclass(value) else None)
+        told = "" if made_by_dataclass(value) else inspect.cleandoc(value.__doc__ or "")
+        if " above" in told:  # the formula stands at the head of the file
+            told += f"\n\n{inspect.getmodule(value).__doc__}"
+        yield prose(told)
         yield from fields(value)
         yield from methods(value, depth)
     elif callable(value):
@@ -53,21 +56,13 @@ def made_by_dataclass(kind: type) -> bool:
     return (kind.__doc__ or "").startswith(f"{kind.__name__}(")
 
 
-def node(value: Any) -> ast.AST:
-    """The definition of a function or class, as parsed."""
-    return ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
-
-
 def signature(function: Any) -> str:
-    """Name, parameters and result as they are written, one parameter a line when long."""
-    parsed = node(function)
+    """Name, parameters and result, as the source has them."""
+    source = textwrap.dedent(inspect.getsource(function))
+    parsed = ast.parse(source).body[0]
     assert isinstance(parsed, ast.FunctionDef)
-    result = f" -> {ast.unparse(parsed.returns)}" if parsed.returns else ""
-    short = f"{parsed.name}({ast.unparse(parsed.args)}){result}"
-    if len(short) <= 88:
-        return short
-    lines = re.split(r", (?=\*|\w+:|\w+=|/)", ast.unparse(parsed.args))
-    return f"{parsed.name}(\n" + "".join(f"    {line},\n" for line in lines) + f"){result}"
+    head = source.splitlines()[parsed.lineno - 1 : parsed.body[0].lineno - 1]
+    return "\n".join(head).strip().removeprefix("def ").removesuffix(":")
 
 
 def fields(kind: type) -> Iterator[str]:
@@ -82,8 +77,13 @@ def fields(kind: type) -> Iterator[str]:
         line = lines[statement.end_lineno - 1][statement.end_col_offset :]
         default = "" if statement.value is None else f"`{ast.unparse(statement.value)}`"
         comment = line.strip().removeprefix("#").strip()
-        cells = (f"`{statement.target.id}`", f"`{ast.unparse(statement.annotation)}`", default)
-        rows.append(" | ".join((*(cell.replace("|", "\\|") for cell in cells), comment)))
+        cells = (
+            f"`{statement.target.id}`",
+            f"`{ast.unparse(statement.annotation)}`",
+            default,
+            comment,
+        )
+        rows.append(" | ".join(cell.replace("|", "\\|") for cell in cells))
     if rows:
         yield "| field | type | default | |\n|---|---|---|---|\n" + "\n".join(
             f"| {row} |" for row in rows
@@ -109,24 +109,10 @@ def methods(kind: type, depth: int) -> Iterator[str]:
 def prose(docstring: str | None) -> str:
     """A Google-style docstring as Markdown."""
     text = re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", inspect.cleandoc(docstring or ""))
-    text = text.replace("``", "`")
-    blocks = re.split(r"\n(?=\S)", text)
-    return "\n\n".join(filter(None, (section(block) for block in paragraphs(blocks)))).strip()
-
-
-def paragraphs(blocks: list[str]) -> Iterator[str]:
-    """Joins lines of running text again that belong to one paragraph."""
-    held: list[str] = []
-    for block in blocks:
-        if re.match(rf"({'|'.join(SECTIONS)}):", block) or block.startswith("*"):
-            if held:
-                yield "\n".join(held)
-            held = []
-            yield block
-        else:
-            held.append(block)
-    if held:
-        yield "\n".join(held)
+    parts = re.split(
+        rf"^(?=(?:{'|'.join(SECTIONS)}):)", text.replace("``", "`"), flags=re.MULTILINE
+    )
+    return "\n\n".join(section(part.strip()) for part in parts if part.strip())
 
 
 def section(block: str) -> str:
@@ -139,7 +125,7 @@ def section(block: str) -> str:
         return f"**Example**\n\n```python\n{body.strip()}\n```"
     if head in ("Args", "Raises", "Attributes"):
         items = re.split(r"\n(?=\S)", body.strip())
-        told = (re.sub(r"^([*\w.]+)(?: \([^)]*\))?: ", r"- `\1`: ", " ".join(i.split())) for i in items)
+        told = (re.sub(r"^([*\w., ]+): ", r"- `\1`: ", " ".join(item.split())) for item in items)
         return f"**{head}**\n\n" + "\n".join(told)
     return f"**{head}** {' '.join(body.split())}"
 

@@ -7,8 +7,18 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jaxtyping
 
-jaxtyping.install_import_hook("singulab", "beartype.beartype")
+jaxtyping.install_import_hook("singulab", "typecheck.typecheck")
 
 import torch
 
 torch.set_num_threads(2)
+
+import pytest
+
+
+@pytest.fixture
+def unchecked():
+    """As for a user: our own sentences answer a wrong argument, not the type checker of the test run."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

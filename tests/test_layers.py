@@ -26,7 +26,7 @@ LAYERS = (
     {"settings", "trace"},
     {"sample"},
     {"estimate"},
-    {"checks", "measure"},
+    {"checks", "measure", "scale_curve"},
     {"zoo"},
     {"development"},
     {"report"},
@@ -70,6 +70,10 @@ def violations(subject: str, code: str) -> list[str]:
             found.append(f"{subject} imports the optional {parts[0]} at module level")
         if parts[0] != "singulab":
             continue
+        if len(parts) == 1:
+            if subject != "cli":
+                found.append(f"{subject} imports the front door: name the module itself")
+            continue
         target = parts[1]
         if target not in RANK:
             found.append(f"{subject} imports {name}, which is no layer: name the module itself")
@@ -105,6 +109,7 @@ def test_imports_go_one_way(path):
         ("development", "from singulab.zoo.digits import digits"),
         ("report", "from singulab.cli.main import main"),
         ("measure", "from singulab import measure_everything"),
+        ("measure", "import singulab as sl"),
         ("report", "import matplotlib.pyplot as plt"),
     ],
 )
@@ -119,6 +124,7 @@ def test_a_broken_arrow_is_found(subject, code):
         ("measure", "def figure(self):\n    from singulab.report import figure"),
         ("report", "def page():\n    import jinja2"),
         ("cli", "from singulab.zoo.digits import digits"),
+        ("cli", "import singulab as sl"),
     ],
 )
 def test_an_arrow_along_the_order_is_allowed(subject, code):

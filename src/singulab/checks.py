@@ -21,6 +21,7 @@ HEAT_CAPACITY = (0.4, 1.3)
 CRITICALITY = 0.1
 LOST_UPDATES = 0.05
 ACCEPTANCE = 0.5
+STABILITY = 3.0  # curvature times ε of a leapfrog step, which is unstable from 4
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def all_checks(
     criticality: Criticality | None,
     lost_updates: float,
     num_left_out: int,
+    stability: float,
     biased: str | None,
     spent: float,
     budget: float,
@@ -187,7 +189,7 @@ def all_checks(
         )
     )
     ratio, ratio_se = heat.value / size, heat.se / size
-    fits = bool(HEAT_CAPACITY[0] - 2 * ratio_se <= ratio <= HEAT_CAPACITY[1] + 2 * ratio_se)
+    fits = bool(HEAT_CAPACITY[0] - 3 * ratio_se <= ratio <= HEAT_CAPACITY[1] + 3 * ratio_se)
     checks.append(
         Check(
             "heat_capacity",
@@ -224,6 +226,20 @@ def all_checks(
                 ""
                 if acceptance >= ACCEPTANCE
                 else "Too many proposals are refused: give a smaller step_size.",
+            )
+        )
+    if math.isfinite(stability):
+        stable = stability <= STABILITY
+        checks.append(
+            Check(
+                "stability",
+                stability,
+                f"≤ {STABILITY}",
+                stable,
+                ""
+                if stable
+                else "Chains stand where the step is nearly unstable, so walls beyond are out of reach: give a "
+                "larger max_gradients.",
             )
         )
     checks.append(

@@ -7,12 +7,14 @@ come, and pairing costs a second forward pass.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -42,7 +44,7 @@ class Data:
             be started anew; an iterable of single data needs ``collate``, one of batches does not.
         n: number of data, for sources that do not know it. It sets nβ, not what is drawn.
         collate: makes a batch of a list of data.
-        subset: indices of the data to use; the others do not exist for the measurement.
+        subset: indices (or a boolean mask) of the data to use; the others do not exist for the measurement.
     """
 
     def __init__(
@@ -50,11 +52,16 @@ class Data:
         source: Any,
         n: int | None = None,
         collate: Callable[[list[Any]], Batch] | None = None,
-        subset: Sequence[int] | Tensor | None = None,
+        subset: Sequence[int] | Tensor | np.ndarray | None = None,
     ) -> None:
         if n is not None and n < 2:
             raise ValueError(f"n must be at least 2, got {n}.")
-        self.source, self.n, self.collate, self.subset = source, n, collate, subset
+        self.source, self.n, self.collate = source, n, collate
+        self.subset: Tensor | None = None
+        if subset is not None:
+            chosen = torch.as_tensor(subset)
+            mask = chosen.dtype == torch.bool
+            self.subset = chosen.nonzero().flatten() if mask else chosen.long()
 
 
 def tree_map(function: Callable[[Tensor], Any], tree: Batch) -> Batch:
@@ -101,6 +108,7 @@ class TensorSource:
     """All data in memory, as one big batch."""
 
     ordered = True
+    even = True  # batches of one size have one shape, so those of several chains can be stacked
 
     def __init__(
         self, tree: Batch, *, batch_size: int | None = None, probabilities: np.ndarray | None = None
@@ -137,6 +145,7 @@ class DatasetSource:
     """A map-style data set too large or too uneven to hold in memory."""
 
     ordered = True
+    even = False
 
     def __init__(
         self,
@@ -164,6 +173,7 @@ class DatasetSource:
             batch_sampler=_Rows(rows),
             collate_fn=self.collate,
             num_workers=self.num_workers,
+            generator=torch.Generator(),  # else the global one is asked for a seed
         )
         for batch in loader:
             yield tree_map(lambda leaf: leaf.to(self.device), batch)
@@ -180,6 +190,7 @@ class StreamSource:
     """Batches in the order in which they come; started anew when exhausted."""
 
     ordered = False
+    even = False
     probabilities = None
 
     def __init__(
@@ -250,7 +261,8 @@ def as_source(data: Any, *, n: int | None = None) -> Source:
         n: number of data, where the source does not know it.
 
     Raises:
-        ValueError: empty data, a single datum, unequal lengths, NaN or infinite numbers.
+        ValueError: empty data, a single datum, unequal lengths, NaN or infinite numbers, an ``n`` that is
+            not the number of data, a subset of a stream.
         TypeError: nothing that can be read as data.
     """
     options = Data(data, n=n) if not isinstance(data, Data) else data
@@ -260,6 +272,13 @@ def as_source(data: Any, *, n: int | None = None) -> Source:
             raise ValueError("the data are empty; at least 2 data are needed.")
         if source.num_data == 1:
             raise ValueError("there is one datum only; n/log n needs at least 2 data.")
+        if options.n not in (None, source.num_data):
+            raise ValueError(
+                f"n={options.n} was given, but the source holds {source.num_data} data; leave n out, "
+                "and give nbeta for another temperature."
+            )
+    if isinstance(source, StreamSource) and options.subset is not None:
+        raise ValueError("a stream has no indices, so no subset of it can be chosen.")
     return source
 
 
@@ -267,6 +286,8 @@ def _read(data: Data) -> Source:
     source, collate, subset = data.source, data.collate, data.subset
     if isinstance(source, DataLoader):
         return _read_loader(source, data)
+    if isinstance(source, Mapping) and any(_is_hugging_face(part) for part in source.values()):
+        raise TypeError(f"the data have several splits ({', '.join(source)}); choose one.")
     if (
         isinstance(source, Mapping)
         or _is_tensor_tuple(source)
@@ -274,8 +295,7 @@ def _read(data: Data) -> Source:
     ):
         tree = _as_tensors(source)
         if subset is not None:
-            chosen = torch.as_tensor(subset)
-            tree = tree_map(lambda leaf: leaf[chosen], tree)
+            tree = tree_map(lambda leaf: leaf[subset], tree)
         return TensorSource(tree)
     if _is_hugging_face(source):
         return _read_hugging_face(source, data)
@@ -307,7 +327,7 @@ def _read_loader(loader: DataLoader, data: Data) -> Source:
         weights = np.asarray(sampler.weights, dtype=np.float64)
         probabilities = weights / weights.sum()
     elif isinstance(sampler, SubsetRandomSampler):
-        subset = list(sampler.indices) if subset is None else subset
+        subset = torch.as_tensor(sampler.indices) if subset is None else subset
     elif not isinstance(sampler, RandomSampler | SequentialSampler):
         return StreamSource(loader, num_data=data.n, batch_size=loader.batch_size)
     return _read_dataset(
@@ -333,13 +353,12 @@ def _read_dataset(
         tree: Batch = tuple(dataset.tensors)
         tree = tree[0] if len(tree) == 1 else tree
         if data.subset is not None:
-            chosen = torch.as_tensor(data.subset)
-            tree = tree_map(lambda leaf: leaf[chosen], tree)
-            probabilities = _restrict(probabilities, chosen)
+            tree = tree_map(lambda leaf: leaf[data.subset], tree)
+            probabilities = _restrict(probabilities, data.subset)
         return TensorSource(tree, batch_size=batch_size, probabilities=probabilities)
     if data.subset is not None:
-        dataset = Subset(dataset, [int(i) for i in data.subset])
-        probabilities = _restrict(probabilities, torch.as_tensor(data.subset))
+        dataset = Subset(dataset, data.subset.tolist())
+        probabilities = _restrict(probabilities, data.subset)
     if len(dataset) < 2:
         return DatasetSource(dataset, collate)
     tree = _in_memory(dataset, collate, num_workers)
@@ -363,7 +382,13 @@ def _in_memory(
     if size / batch_length(first) * len(dataset) > _IN_MEMORY_BYTES:
         return None
     chunks = []
-    loader = DataLoader(dataset, batch_size=_CHUNK, collate_fn=collate, num_workers=num_workers)
+    loader = DataLoader(
+        dataset,
+        batch_size=_CHUNK,
+        collate_fn=collate,
+        num_workers=num_workers,
+        generator=torch.Generator(),  # else the global one is asked for a seed
+    )
     for chunk in loader:
         shapes = [leaf.shape[1:] for leaf in leaves(chunk)]
         if shapes != [leaf.shape[1:] for leaf in leaves(first)]:
@@ -408,33 +433,29 @@ def _numeric(feature: Any) -> bool:
 
 def pad(rows: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Collate rows of unequal length: ids and masks are padded with 0, labels with −100."""
-    longest = max(row[name].shape[0] for row in rows for name in row if row[name].ndim)
     batch: dict[str, Tensor] = {}
     for name in rows[0]:
-        fill = -100 if name == "labels" else 0
-        batch[name] = torch.stack(
-            [
-                torch.nn.functional.pad(row[name], (0, longest - row[name].shape[0]), value=fill)
-                if row[name].ndim == 1
-                else row[name]
-                for row in rows
-            ]
-        )
+        column = [row[name] for row in rows]
+        if column[0].ndim == 1:
+            fill = -100 if name == "labels" else 0
+            batch[name] = pad_sequence(column, batch_first=True, padding_value=fill)
+        else:
+            batch[name] = torch.stack(column)
     if "input_ids" in batch and "attention_mask" not in batch:
         lengths = torch.tensor([row["input_ids"].shape[0] for row in rows])
-        batch["attention_mask"] = (torch.arange(longest) < lengths[:, None]).long()
+        positions = torch.arange(batch["input_ids"].shape[1])
+        batch["attention_mask"] = (positions < lengths[:, None]).long()
     return batch
 
 
 def _is_tensor_tuple(source: Any) -> bool:
-    return (
-        isinstance(source, tuple | list)
-        and bool(source)
-        and all(
-            isinstance(part, Tensor | np.ndarray | Mapping) or _is_tensor_tuple(part)
-            for part in source
+    """Whether these are the parts of one batch; a list of tuples or mappings is a list of data."""
+    parts: Any = Tensor | np.ndarray
+    if isinstance(source, tuple):
+        return bool(source) and all(
+            isinstance(part, parts | Mapping) or _is_tensor_tuple(part) for part in source
         )
-    )
+    return isinstance(source, list) and bool(source) and all(isinstance(p, parts) for p in source)
 
 
 def _as_tensors(source: Any) -> Batch:
@@ -480,7 +501,7 @@ class Feed:
         """The minibatches of some chains at a step; leaves are (chain, batch, …)."""
         if isinstance(self.source, StreamSource):
             return _combine([self._deal(chain, step) for chain in chains], torch.stack), None
-        indices = self._indices(chains, step)
+        indices = self._draw(chains, step)
         if (
             isinstance(self.source, DatasetSource)
             and self.source.num_workers
@@ -490,12 +511,13 @@ class Feed:
             return _combine(batches, torch.stack), indices
         return self.source.fetch(indices), indices
 
-    def _indices(self, chains: Sequence[int], step: int) -> Int[Tensor, "chain batch"]:
+    @property
+    def _draw(self) -> Callable[[Sequence[int], int], Int[Tensor, "chain batch"]]:
+        """Indices of the minibatches of some chains at a step."""
         assert self.source.num_data is not None and self.batch_size is not None
-        return minibatch(
+        return partial(
+            minibatch,
             self.seed,
-            chains,
-            step,
             num_data=self.source.num_data,
             batch_size=self.batch_size,
             probabilities=self.source.probabilities,
@@ -517,14 +539,21 @@ class Feed:
                 next(batches)
             return batches
         assert isinstance(self.source, DatasetSource)
-        return self.source.fetch_ahead(self._rows(chain, step))
+        return self.source.fetch_ahead(_rows(self._draw, chain, step, self.num_chains))
 
-    def _rows(self, chain: int, step: int) -> Iterator[list[int]]:
-        while True:
-            yield self._indices([chain], step)[0].tolist()
-            chain += 1
-            if chain == self.num_chains:
-                chain, step = 0, step + 1
+
+def _rows(
+    draw: Callable[[Sequence[int], int], Int[Tensor, "chain batch"]],
+    chain: int,
+    step: int,
+    num_chains: int,
+) -> Iterator[list[int]]:
+    """The minibatches of all chains from a chain and step on; holds no feed, so that one ends with its last user."""
+    while True:
+        yield draw([chain], step)[0].tolist()
+        chain += 1
+        if chain == num_chains:
+            chain, step = 0, step + 1
 
 
 def default_batch_size(source: Source) -> int | None:

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -44,6 +44,7 @@ class Slope(NamedTuple):
     excess: Float[Tensor, "chain half"]  # L − L(w*) on each half, nats per datum
 
 
+@runtime_checkable
 class Landscape(Protocol):
     """What the potential and the samplers ask of a loss."""
 
@@ -129,6 +130,8 @@ class FunctionLandscape:
         """Gradient and excess loss; the third entry is the cost in gradient units per chain."""
         leaf = position.detach().requires_grad_()
         value = self._value(leaf)
+        if not value.requires_grad:
+            raise ValueError("the loss does not depend on the weights, or is not differentiable.")
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
         return gradient, value.detach() - self.center_loss, 1.0
 
@@ -177,7 +180,7 @@ class ModelLandscape:
         selection: which weights move.
         labels: ``"data"`` or ``"model"``.
         batch_size: chunk of the passes over all data.
-        buffers: buffers to use instead of the model's own (moved to another device).
+        buffers: buffers to use instead of copies of the model's own (moved to another device).
     """
 
     exact = False
@@ -202,15 +205,22 @@ class ModelLandscape:
         self.unit = loss.unit
         self.num_data = source.num_data
         self.notes: list[str] = []
-        self.stacked: bool | None = None  # None = not yet probed
+        self.stacked: bool | None = None if source.even else False  # None = not yet probed
+        if not source.even:
+            self.notes.append("chains run in turn: batches of these data may differ in shape")
         self.preparation = 0.0  # gradient units spent on passes at w*
         self.center_loss = math.nan
         self._run = _Run(model, loss)
-        self._buffers = buffers or {}
+        # Copies, so that a model that counts its calls counts on them.
+        self._buffers = (
+            {name: b.detach().clone() for name, b in model.named_buffers()}
+            if buffers is None
+            else buffers
+        )
         self._center_losses: Tensor | None = None
         self._cached_teacher = False
         self._depth = 0
-        self._data_fingerprint: str | None = None
+        self._fingerprints: dict[str, str] | None = None
         self.cost = 1.0
         with self.ready():
             self._center_params = self._named(selection.unflatten(self.center))
@@ -268,7 +278,7 @@ class ModelLandscape:
                 raise ValueError(
                     "sigma='residual' needs data of stable order; give sigma as a number."
                 )
-            self.cost = 1.0 + FORWARD
+            self.cost = self._unpaired_cost
             return
         if isinstance(self.loss, NextToken):
             self._count_tokens()
@@ -280,6 +290,12 @@ class ModelLandscape:
             else:
                 values = [self._call(self._center_params, "values", b) for b in self._chunks()]
                 self._hold(torch.cat(values))
+
+    @property
+    def _unpaired_cost(self) -> float:
+        """Cost of a gradient where nothing is known of the batch at w*: its outputs, its losses or both."""
+        both = self.labels == "model" and not self.loss.zero_at_teacher
+        return 1.0 + (2 if both else 1) * FORWARD
 
     def _chunks(self) -> Iterator[Batch]:
         """All data once, in order; costs a forward pass over them."""
@@ -336,7 +352,7 @@ class ModelLandscape:
         with torch.no_grad():
             for batch in self._chunks():
                 output = self._call(self._center_params, "output", batch)
-                total += float((output - split(batch)[1]).double().square().sum())
+                total += 2 * float(Gaussian().values(output, batch, None).double().sum())
                 count += output.numel()
         if total == 0:
             raise ValueError(
@@ -350,7 +366,7 @@ class ModelLandscape:
         outputs, values = [], []
         cacheable = isinstance(self.source, TensorSource) and not isinstance(self.loss, NextToken)
         if not cacheable:
-            self.cost = 1.0 + FORWARD
+            self.cost = self._unpaired_cost
             return
         for batch in self._chunks():
             output, value = self._call(self._center_params, "teacher and values", batch)
@@ -358,7 +374,7 @@ class ModelLandscape:
                 not isinstance(output, Tensor)
                 or output[0].numel() * 4 * self.source.num_data > _TEACHER_BYTES
             ):
-                self.cost = 1.0 + FORWARD
+                self.cost = self._unpaired_cost
                 return
             outputs.append(output)
             values.append(value)
@@ -410,8 +426,10 @@ class ModelLandscape:
         return Slope(torch.stack([g for g, _ in rows]), torch.stack([e for _, e in rows]))
 
     def _halves(self, data: Batch, indices: Tensor | None) -> tuple[Batch, Tensor | None]:
-        size = leaves(data)[0].shape[1]
-        halves = 1 if size % 2 or size == self.source.num_data else 2
+        """A batch cut in two (an odd datum is left out), or whole if it is all data; with its losses at w*."""
+        source, size = self.source, leaves(data)[0].shape[1]
+        everything = source.ordered and source.probabilities is None and size == source.num_data
+        halves, each = (1, size) if everything or size < 2 else (2, size // 2)
         held = (
             None
             if self._center_losses is None or indices is None
@@ -419,7 +437,8 @@ class ModelLandscape:
         )
 
         def cut(leaf: Tensor) -> Tensor:
-            return leaf.reshape(leaf.shape[0], halves, size // halves, *leaf.shape[2:])
+            kept = leaf[:, : halves * each]
+            return kept.reshape(leaf.shape[0], halves, each, *leaf.shape[2:])
 
         return tree_map(cut, data), None if held is None else cut(held)
 
@@ -526,6 +545,10 @@ class ModelLandscape:
     def check(self, batch: tuple[Batch, Tensor | None]) -> None:
         """Run one batch at w* so that a wrong loss or a wrong batch is named before sampling begins."""
         data = tree_map(lambda leaf: leaf[0], batch[0])
+        if batch_length(data) < 2:
+            raise ValueError(
+                "batches hold one datum; at least 2 are needed, as gradient noise is seen between their halves."
+            )
         with torch.no_grad():
             values = self._call(self._center_params, "values", data, self._teacher(data))
         if values.shape != (batch_length(data),):
@@ -539,23 +562,55 @@ class ModelLandscape:
 
     def fingerprints(self) -> dict[str, str]:
         """sha256 of weights, data and loss, by which a saved run is recognised."""
-        if self._data_fingerprint is None:
-            if self._center_losses is not None:
-                self._data_fingerprint = fingerprint(self._center_losses, *self._some_data())
-            else:
-                self._data_fingerprint = fingerprint(*self._some_data())
-        return {
-            "weights": fingerprint(*(t for _, t in sorted(self._center_params.items()))),
-            "data": self._data_fingerprint,
-            "loss": fingerprint(
-                self.loss.name, self.unit, self.labels, repr(getattr(self.loss, "sigma", ""))
-            ),
-        }
+        if self._fingerprints is None:
+            chosen = self.selection.components
+            self._fingerprints = {
+                "weights": fingerprint(
+                    *(tensor for _, tensor in sorted(self._center_params.items())),
+                    *((c.name, c.slice) for c in chosen),
+                    *(c.positions for c in chosen if c.positions is not None),
+                ),
+                "data": fingerprint(*self._some_data()),
+                "loss": fingerprint(
+                    self.loss.name,
+                    self.unit,
+                    self.labels,
+                    getattr(self.loss, "sigma", ""),
+                    *self._seen_of_function(),
+                ),
+            }
+        return self._fingerprints
 
     def _some_data(self) -> list[Any]:
-        if isinstance(self.source, TensorSource):
-            return leaves(self.source.tree)
-        return [self.source.num_data, type(self.source).__name__]
+        """What tells these data from others without reading all of a data set that is not in memory."""
+        source = self.source
+        told: list[Any] = [source.num_data, type(source).__name__]
+        if isinstance(source, StreamSource):
+            return told
+        if source.probabilities is not None:
+            told.append(torch.from_numpy(source.probabilities))
+        if self._center_losses is not None:
+            told.append(self._center_losses)
+        if isinstance(source, TensorSource):
+            return told + leaves(source.tree)
+        first = torch.arange(min(source.num_data, self.batch_size or 128))
+        return told + leaves(source.fetch(first[None]))
+
+    def _seen_of_function(self) -> list[Any]:
+        """What tells a loss given as a function from another: its name, and its values beside w*."""
+        function = getattr(self.loss, "function", None)
+        if function is None:
+            return []
+        name = getattr(function, "__qualname__", type(function).__name__)
+        if isinstance(self.source, StreamSource):
+            return [name]
+        beside = self.center + torch.linspace(0.1, 0.2, self.dim).to(self.center)
+        params = self._named(self.selection.unflatten(beside))
+        batch = self.feed(seed=0, num_chains=1, batch_size=self.batch_size)([0], 0)[0]
+        batch = tree_map(lambda leaf: leaf[0], batch)
+        self.preparation += FORWARD
+        with self.ready(), torch.no_grad():
+            return [name, self._call(params, "values", batch, self._teacher(batch))]
 
 
 def _replace_targets(tree: Batch, targets: Tensor) -> Batch:

@@ -13,7 +13,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ class Losses(NamedTuple):
     mask: Tensor | None = None  # True where a token counts; None = everywhere
 
 
+@runtime_checkable
 class Loss(Protocol):
     """What the potential asks of a loss; ``run`` calls the model with whatever parameters are in place."""
 
@@ -96,6 +97,11 @@ def split(batch: Batch) -> tuple[Batch, Tensor]:
     )
 
 
+def _wide(tensor: Tensor) -> Tensor:
+    """At least float32: losses are differences of nearly equal numbers."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 def _mean_of_positions(losses: Tensor, mask: Tensor | None = None) -> Float[Tensor, " batch"]:
     if losses.ndim == 1 and mask is None:
         return losses
@@ -132,7 +138,7 @@ class Gaussian:
             raise ValueError(
                 f"the gaussian loss needs targets of the outputs' shape {tuple(output.shape)}, got {tuple(target.shape)}."
             )
-        residual = (output - target) / self.scale()
+        residual = (_wide(output) - _wide(target)) / self.scale()
         return 0.5 * residual.square().reshape(residual.shape[0], -1).sum(1)
 
     def teacher(self, output: Tensor) -> Tensor:
@@ -166,37 +172,38 @@ class CrossEntropy:
                 f"cross_entropy needs class indices of shape {(output.shape[0], *output.shape[2:])} or class "
                 f"probabilities of shape {tuple(output.shape)}, got {target.dtype} of {tuple(target.shape)}."
             )
-        losses = F.cross_entropy(
-            output.float() if output.dtype != torch.float64 else output, target, reduction="none"
-        )
+        losses = F.cross_entropy(_wide(output), target, reduction="none")
         return _mean_of_positions(losses, None if soft or losses.ndim == 1 else target != -100)
 
     def teacher(self, output: Tensor) -> Tensor:
         return output
 
     def score(self, output: Tensor, batch: Batch, normal: Callable[[Tensor], Tensor]) -> Tensor:
-        positions = max(1, math.prod(output.shape[2:]))
-        return softmax_score(output, normal(output), axis=1) / math.sqrt(positions)
+        u = softmax_score(output, normal(output), axis=1)
+        target = split(batch)[1]
+        if target.is_floating_point():
+            return u / math.sqrt(max(1, math.prod(output.shape[2:])))
+        counted = (target != -100).unsqueeze(1)
+        number = counted.flatten(1).sum(1).clamp(min=1).view(-1, *(1,) * (u.ndim - 1))
+        return u * (counted / number.sqrt())
 
 
 def kl_divergence(teacher: Tensor, output: Tensor, *, axis: int) -> Tensor:
     """KL(p_teacher ‖ p_output) from logits, summed over the class axis."""
-    wide = torch.float64 if output.dtype == torch.float64 else torch.float32
-    log_p = F.log_softmax(teacher.to(wide), axis)
-    log_q = F.log_softmax(output.to(wide), axis)
+    log_p, log_q = F.log_softmax(_wide(teacher), axis), F.log_softmax(_wide(output), axis)
     return (log_p.exp() * (log_p - log_q)).sum(axis)
 
 
 def softmax_score(logits: Tensor, normal: Tensor, *, axis: int) -> Tensor:
     """u = √p∘ξ − p (√p·ξ), whose covariance is diag(p) − p pᵀ, the Hessian of −log p(y) in the logits."""
-    p = logits.float().softmax(axis)
+    p = _wide(logits).softmax(axis)
     scaled = p.sqrt() * normal
     return (scaled - p * scaled.sum(axis, keepdim=True)).to(logits.dtype)
 
 
 @dataclass(frozen=True)
 class NextToken:
-    """Mean over a sequence's tokens of −log p(next token); −100 and padding do not count.
+    """Mean over a sequence's tokens of −log p(next token); −100 does not count, nor what is or follows padding.
 
     ``unit="sequence"``: a datum is a sequence. ``unit="token"``: the token is the datum; a sequence then
     weighs by its number of tokens, in units of ``tokens_per_sequence`` (their mean over the data).
@@ -221,7 +228,7 @@ class NextToken:
         targets = (ids if labels is None else labels)[:, 1:]
         mask = targets != -100
         if attention is not None and labels is None:
-            mask = mask & attention[:, 1:].bool()
+            mask = mask & attention[:, 1:].bool() & attention[:, :-1].bool()
         return targets, mask
 
     def count(self, batch: Batch) -> Tensor:
@@ -287,12 +294,12 @@ def token_nll(
     logits: Float[Tensor, "batch token class"], targets: Int[Tensor, "batch token"]
 ) -> Tensor:
     """−log softmax(logits)[target] in float32, in chunks, so that no second tensor of logits' size exists."""
+    return _chunked(_nll, logits, targets)
 
-    def nll(part: Tensor, wanted: Tensor) -> Tensor:
-        wide = part if part.dtype == torch.float64 else part.float()
-        return wide.logsumexp(-1) - wide.gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
 
-    return _chunked(nll, logits, targets)
+def _nll(logits: Tensor, targets: Tensor) -> Tensor:
+    wide = _wide(logits)
+    return wide.logsumexp(-1) - wide.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
 
 def _chunked(function: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
@@ -359,8 +366,7 @@ def _head_loss(
 ) -> Tensor:
     logits = F.linear(hidden, weight, bias)
     if teacher is None:
-        wide = logits.float()
-        return wide.logsumexp(-1) - wide.gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
+        return _nll(logits, wanted)
     return kl_divergence(F.linear(wanted, *teacher), logits, axis=-1)
 
 

@@ -36,7 +36,7 @@ from singulab.sample.plan import (
     Progress,
     Verdict,
 )
-from singulab.sample.precondition import Preconditioner, tethered_share
+from singulab.sample.precondition import Preconditioner
 from singulab.sample.saver import Saver, refuse_other
 from singulab.settings import Settings
 from singulab.trace import Trace
@@ -598,6 +598,7 @@ def _conclude(
         if outcome.trace.dataset.attrs["kernel"] not in ("hmc", "mala")
         else 0.0,
         num_left_out=left_out,
+        stability=float(outcome.found.get("stability", math.nan)),
         biased=trace.dataset.attrs["biased"],
         spent=spent,
         budget=budget,
@@ -634,10 +635,9 @@ def _corrections(
     a gradient g at w* adds −½(nβ)² Σ g²s²(1 + (1 − q)), at most twice minus the predicted drop.
     """
     stated = {"gradient_noise": extrapolation.llc.value - extrapolation.raw.value}
-    if outcome.preconditioner.scale() is not None:
-        tethered = tethered_share(outcome.preconditioner, potential.localization, potential.dim)
-        assert isinstance(tethered, Tensor)
-        share = (1 - tethered).double()
+    share = outcome.preconditioner.loss_share()
+    if share is not None:
+        share = share.double()
         stated["tether_per_e_fold"] = float(-0.5 * (share * (1 - share)).sum())
         if outcome.trace.dataset.attrs["kernel"] == "sgld":
             x = float(outcome.found["step_size"]) / 4

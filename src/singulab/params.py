@@ -217,6 +217,8 @@ def _chosen(
                     yield name, (positions.numel(),), None, positions
         _refuse_unknown(weights, parameters)
         return
+    if not isinstance(weights, str | HeadSelection | Iterable):
+        raise TypeError(f"weights must be globs, masks or heads, got {weights!r}.")
     wanted = [weights] if isinstance(weights, str | HeadSelection) else list(weights)
     globs = [w for w in wanted if isinstance(w, str)]
     heads = [w for w in wanted if isinstance(w, HeadSelection)]

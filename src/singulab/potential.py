@@ -79,7 +79,7 @@ class LocalPotential:
                 flat landscape at ρ·|w*|; 1 where w* = 0.
             relative_radius: ρ of the default γ.
             labels: ``"data"``, or ``"model"`` for the behavioural loss.
-            batch_size: B; default the loader's own, else 128 or half of the data.
+            batch_size: B, made even; default the loader's own, else 128 or half of the data.
             device: where to compute; default where the model is.
         """
         if not isinstance(model, nn.Module):
@@ -104,8 +104,9 @@ class LocalPotential:
         size = batch_size if batch_size is not None else default_batch_size(source)
         if size is not None and size < 1:
             raise ValueError(f"batch_size must be at least 1, got {size}.")
-        if size is not None and source.num_data is not None:
-            size = min(size, source.num_data)
+        if size is not None:
+            size += size % 2  # gradient noise is seen between the halves of a batch
+            size = size if source.num_data is None else min(size, source.num_data)
         source = source.to(place)
         landscape = ModelLandscape(
             model,
@@ -201,10 +202,10 @@ class LocalPotential:
     @property
     def exact(self) -> bool:
         """True if gradients carry no minibatch noise."""
-        return self.landscape.exact or (
-            self.batch_size is not None
-            and self.batch_size == getattr(self.landscape.source, "num_data", None)
-        )
+        if self.landscape.exact:
+            return True
+        source = self.landscape.source
+        return source.ordered and source.probabilities is None and self.batch_size == source.num_data
 
     @property
     def noise_factor(self) -> float:

@@ -100,7 +100,7 @@ def test_settings_come_from_a_file(here, capsys):
     [
         (["--weights", "9.*"], "no weights selected"),
         (["--num-chains", "1"], "num_chains must be at least 2"),
-        (["--loss", "gaussian"], "targets of the outputs' shape"),
+        (["--loss", "gaussian", "--labels", "data"], "targets of the outputs' shape"),
         (["--settings", "none.toml"], "none.toml: No such file"),
         (["--checkpoint", "none.pt"], "there is no such file"),
         (["--nbeta", "-1"], "nbeta must be positive"),
@@ -113,7 +113,7 @@ def test_bad_input_is_one_sentence(here, capsys, flags, sentence):
 
 
 def test_a_killed_run_exits_75_and_goes_on_to_the_same_trace(here, capsys):
-    flags = [*FAST[:-4], "--max-gradients", "4000", "--relative-error", "0.0001", "--seed", "3"]
+    flags = [*FAST[:-4], "--max-gradients", "2000", "--relative-error", "0.0001", "--seed", "3"]
     command = "import sys, singulab.cli.main as m; sys.exit(m.main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", command, *CALL, *flags, "--run", "one", "--json"],
@@ -124,7 +124,7 @@ def test_a_killed_run_exits_75_and_goes_on_to_the_same_trace(here, capsys):
     while not (here / "one" / "config.json").exists():  # sampling is about to begin
         assert process.poll() is None
         time.sleep(0.02)
-    time.sleep(1.0)
+    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 75

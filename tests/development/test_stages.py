@@ -241,6 +241,7 @@ def test_arguments_out_of_range_are_refused(options, words):
         stages(curve(FLAT, np.full(15, 0.2)), **options)
 
 
-def test_a_curve_of_failures_is_refused():
-    with pytest.raises(ValueError, match="Every point"):
-        stages(curve(FLAT, np.full(15, 0.2), failed=STEPS))
+def test_a_curve_of_failures_has_no_stages_and_says_so():
+    result = stages(curve(FLAT, np.full(15, 0.2), failed=STEPS))
+    assert (result.stages, result.borders, result.left_out) == ((), (), STEPS)
+    assert "Every point failed" in str(result)

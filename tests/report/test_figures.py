@@ -1,6 +1,6 @@
 import json
 import re
-from types import SimpleNamespace
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +12,7 @@ from fake_measurement import measurement
 from singulab.development.curve import Curve
 from singulab.development.stages import stages
 from singulab.report import figure, series
+from singulab.scale_curve import ScaleCurve
 
 STEPS = (0, 4, 9, 20, 46, 103, 231, 519, 754)
 VALUES = (8.0, 8.1, 8.2, 12.0, 14.0, 14.6, 11.0, 8.0, 6.05)
@@ -27,14 +28,14 @@ def curve() -> Curve:
 
 
 @pytest.fixture
-def scale() -> SimpleNamespace:
+def scale() -> ScaleCurve:
     points = [
         measurement(v, 0.1, nbeta=nbeta, localization=gamma, radius=5 / gamma**0.5)
         for v, (nbeta, gamma) in enumerate(
             [(100.0, 1.0), (10.0, 1.0), (10.0, 9.0), (100.0, 9.0)], start=1
         )
     ]
-    return SimpleNamespace(points=tuple(points))
+    return ScaleCurve(tuple(points))
 
 
 def bars(ax) -> list[tuple[float, float, float, float]]:
@@ -131,19 +132,42 @@ def test_a_scale_curve_has_one_line_per_other_value(scale):
     assert len(bars(figure.scale_curve(scale))) == 4
 
 
-def test_traces_keep_the_mean_of_every_chain():
+def test_traces_keep_the_mean_of_every_chain_since_burn_in():
     made = measurement(9.0, 0.2)
     drawn = series.traces(made, num_points=37)
+    assert drawn["burn_in"] == 133  # a third of 400 draws
     for chain, energy in zip(drawn["chains"], made.trace.energy, strict=True):
-        assert chain["running_mean"][-1] == pytest.approx(energy.mean())
-        assert len(chain["block_mean"]) == 37
+        assert chain["running_mean"][-1] == pytest.approx(energy[133:].mean())
+        assert len(chain["block_mean"]) == 38
     short = series.traces(made, num_points=10_000)
     np.testing.assert_allclose(short["chains"][2]["block_mean"], made.trace.energy[2])
 
 
+def test_a_chain_that_blew_up_is_drawn_as_far_as_it_went():
+    made = measurement(9.0, 0.2)
+    made.trace.dataset["excess_loss"].values[1, 200:] = np.inf
+    drawn = series.traces(made)
+    json.dumps(drawn, allow_nan=False)
+    assert drawn["chains"][1]["block_mean"][-1] is None
+    assert drawn["chains"][0]["block_mean"][-1] is not None
+    figure.traces(made).figure.canvas.draw()
+
+
+def test_a_measurement_without_its_trace_says_so():
+    with pytest.raises(ValueError, match=r"trace\.zarr"):
+        series.traces(measurement(trace=None))
+
+
+def test_a_measurement_draws_itself():
+    drawn = measurement(9.0, 0.2, passed=False).figure()
+    assert "9.00 ± 0.20 (failed)" in drawn.get_suptitle()
+    assert "drift" in {text.get_text() for ax in drawn.axes for text in ax.texts}
+
+
 def test_a_missing_check_is_neither_passed_nor_failed(curve):
     points = list(curve.measurements)
-    points[2].checks = points[2].checks[:2]
+    points[2] = replace(points[2], checks=points[2].checks[:2])
+    curve = Curve(curve.steps, tuple(points))
     drawn = series.checks(curve)
     assert drawn["names"] == ["error", "drift", "rhat", "virial"]
     assert [row[2] for row in drawn["passed"]] == [True, True, None, None]

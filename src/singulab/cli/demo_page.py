@@ -8,9 +8,10 @@ from singulab.development.curve import Curve
 from singulab.development.difference import Difference, difference
 from singulab.development.stages import Stages
 from singulab.environment import environment, installed
+from singulab.measure import Measurement
 from singulab.report import figure, table
 from singulab.report.page import render
-from singulab.report.table import Table, rounded
+from singulab.report.table import Table, percent, rounded
 from singulab.settings import Settings
 
 Weights = dict[str, Any]  # the state_dict of a network
@@ -46,7 +47,7 @@ class Network:
         end = self.last
         return (
             f"{self.label}: {end.step} steps, training loss {end.training_loss:.4f} nats per digit, "
-            f"held-out accuracy {end.held_out_accuracy:.1%}, weight norm {end.weight_norm:.1f}"
+            f"held-out accuracy {percent(end.held_out_accuracy)}, weight norm {end.weight_norm:.1f}"
         )
 
 
@@ -58,8 +59,11 @@ class Findings:
     shuffled: Network
     curve: Curve  # behavioural λ̂ of the network on true labels
     shuffled_curve: Curve  # behavioural λ̂ of the one on shuffled labels
-    label_curves: tuple[Curve, ...]  # label λ̂ of either, where the checkpoint is critical
-    criticality: tuple[str, ...]  # which checkpoints are critical points and which are not, in sentences
+    label_curves: tuple[Curve, ...]  # label λ̂ of either, where it was tried
+    wide: dict[str, Measurement]  # behavioural λ̂ of both at the end, with a tether ten times weaker
+    criticality: tuple[
+        str, ...
+    ]  # which checkpoints are critical points and which are not, in sentences
     stages: Stages
     alarms: int  # shuffled curves in which the rule found a border …
     num_controls: int  # … out of so many
@@ -69,15 +73,18 @@ class Findings:
     seconds: float  # of everything
 
     @property
-    def behavioural(self) -> dict[str, Any]:
+    def behavioural(self) -> dict[str, Measurement]:
         """Every behavioural measurement under its name."""
-        return {f"{c.label}, step {s:g}": m for c in (self.curve, self.shuffled_curve) for s, m in c}
+        return {
+            f"{c.label}, step {s:g}": m for c in (self.curve, self.shuffled_curve) for s, m in c
+        }
 
     @property
-    def all(self) -> dict[str, Any]:
+    def all(self) -> dict[str, Measurement]:
         """Every measurement under its name."""
         labels = {f"{c.label}, step {s:g}, label λ̂": m for c in self.label_curves for s, m in c}
-        return {**self.behavioural, **labels}
+        wide = {f"{label}, weaker tether": m for label, m in self.wide.items()}
+        return {**self.behavioural, **labels, **wide}
 
     @property
     def difference(self) -> Difference:
@@ -91,22 +98,28 @@ class Findings:
     def records(self) -> list[dict[str, Any]]:
         """Every measurement as JSON, with its step and what else is known of its checkpoint."""
         networks = {network.label: network for network in (self.true, self.shuffled)}
-        found = []
-        for curve in (self.curve, self.shuffled_curve, *self.label_curves):
-            for step, m in curve:
-                at = networks[curve.label].at(step)
-                found.append(
-                    {
-                        "step": at.step,
-                        "network": curve.label,
-                        "training_loss": at.training_loss,
-                        "training_accuracy": at.training_accuracy,
-                        "held_out_accuracy": at.held_out_accuracy,
-                        "weight_norm": at.weight_norm,
-                        **m.to_dict(),
-                    }
-                )
-        return found
+        curves = (self.curve, self.shuffled_curve, *self.label_curves)
+        measured = [(networks[c.label], step, m) for c in curves for step, m in c]
+        measured += [
+            (networks[label], networks[label].last.step, m) for label, m in self.wide.items()
+        ]
+        return [
+            {
+                "step": int(step),
+                "network": network.label,
+                "training_loss": network.at(step).training_loss,
+                "training_accuracy": network.at(step).training_accuracy,
+                "held_out_accuracy": network.at(step).held_out_accuracy,
+                "weight_norm": network.at(step).weight_norm,
+                **m.to_dict(),
+            }
+            for network, step, m in measured
+        ]
+
+
+def is_critical(m: Measurement) -> bool:
+    """Whether the loss of this measurement is nearly stationary at the checkpoint."""
+    return any(check.name == "criticality" and check.passed for check in m.checks)
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,9 @@ def answer(findings: Findings) -> Answer:
     true, shuffled = findings.true.last, findings.shuffled.last
     low, high = findings.curve.measurements[-1], findings.shuffled_curve.measurements[-1]
     failed = [
-        name for name, m in ((findings.true.label, low), (findings.shuffled.label, high)) if not m.passed
+        name
+        for name, m in ((findings.true.label, low), (findings.shuffled.label, high))
+        if not m.passed
     ]
     if failed:
         return Answer(
@@ -138,8 +153,8 @@ def answer(findings: Findings) -> Answer:
         f"{rounded(low.llc.value, low.llc.se)} for the one that learned"
     )
     accuracy = (
-        f"On digits that neither has seen, the first reads {shuffled.held_out_accuracy:.0%} correctly and the "
-        f"second {true.held_out_accuracy:.1%}; λ̂ was measured on training digits alone."
+        f"On digits that neither has seen, the first reads {percent(shuffled.held_out_accuracy)} correctly and the "
+        f"second {percent(true.held_out_accuracy)}; λ̂ was measured on training digits alone."
     )
     if abs(gap.value) < 3 * gap.se:
         return Answer(
@@ -150,6 +165,12 @@ def answer(findings: Findings) -> Answer:
                 accuracy,
             ),
         )
+    wide = findings.wide
+    elsewhere = difference(
+        wide[findings.true.label],
+        wide[findings.shuffled.label],
+        names=(findings.true.label, findings.shuffled.label),
+    )
     more = f"{rounded(gap.ratio, gap.ratio_se)} times as large"
     return Answer(
         True,
@@ -157,6 +178,8 @@ def answer(findings: Findings) -> Answer:
             f"For this pair, yes: at equal training loss ({shuffled.training_loss:.4f} and "
             f"{true.training_loss:.4f} nats per digit) behavioural λ̂ is {values}: {more}, "
             f"a difference of {rounded(gap.value, gap.se)}.",
+            f"How much larger depends on the resolution: with a tether ten times weaker it is "
+            f"{rounded(elsewhere.ratio, elsewhere.ratio_se)} times.",
             accuracy,
         ),
     )
@@ -176,17 +199,18 @@ def page(findings: Findings) -> str:
             "cards": [
                 {
                     "value": rounded(low.llc.value, low.llc.se),
-                    "words": f"λ̂ of the network that learned ({true.last.held_out_accuracy:.1%} of "
+                    "words": f"λ̂ of the network that learned ({percent(true.last.held_out_accuracy)} of "
                     f"held-out digits)",
                 },
                 {
                     "value": rounded(high.llc.value, high.llc.se),
-                    "words": f"λ̂ of the network that memorised ({shuffled.last.held_out_accuracy:.1%}; "
+                    "words": f"λ̂ of the network that memorised ({percent(shuffled.last.held_out_accuracy)}; "
                     f"chance is 10 %)",
                 },
                 {
-                    "value": f"{true.last.training_loss:.4f} / {shuffled.last.training_loss:.4f}",
-                    "words": "training loss of the two, nats per digit",
+                    "value": f"{true.last.training_loss:.3g}",
+                    "words": f"training loss of the first, nats per digit; the second has "
+                    f"{shuffled.last.training_loss:.3g}",
                 },
                 {
                     "value": f"{len(findings.stages.stages)}",
@@ -232,7 +256,9 @@ def _figures(findings: Findings) -> Mapping[str, str]:
     true, shuffled, curve = findings.true, findings.shuffled, findings.curve
     networks = (true, shuffled)
     short = {
-        f"{c.label.split()[0]}, step {s:g}": m for c in (curve, findings.shuffled_curve) for s, m in c
+        f"{c.label.split()[0]}, step {s:g}": m
+        for c in (curve, findings.shuffled_curve)
+        for s, m in c
     }
     drawn = {
         "curve": figure.llc_curve(curve, stages=findings.stages),
@@ -284,14 +310,22 @@ def _tables(findings: Findings) -> Mapping[str, Any]:
         "curve": _checkpoints(curve, true),
         "shuffled": _checkpoints(shuffled_curve, shuffled),
         "networks": Table(
-            ("network", "steps", "training loss", "training accuracy", "held-out accuracy", "|w|", "λ̂ ± se"),
+            (
+                "network",
+                "steps",
+                "training loss",
+                "training accuracy",
+                "held-out accuracy",
+                "|w|",
+                "λ̂ ± se",
+            ),
             tuple(
                 (
                     network.label,
                     f"{network.last.step}",
                     f"{network.last.training_loss:.4f}",
-                    f"{network.last.training_accuracy:.1%}",
-                    f"{network.last.held_out_accuracy:.1%}",
+                    percent(network.last.training_accuracy),
+                    percent(network.last.held_out_accuracy),
                     f"{network.last.weight_norm:.1f}",
                     rounded(ends[network.label].llc.value, ends[network.label].llc.se),
                 )
@@ -313,13 +347,30 @@ def _tables(findings: Findings) -> Mapping[str, Any]:
                 (
                     labelled.label,
                     f"{step:g}",
-                    rounded(m.llc.value, m.llc.se),
+                    rounded(m.llc.value, m.llc.se) if is_critical(m) else "not a critical point",
                     rounded(other.llc.value, other.llc.se),
-                    "passed" if m.passed else "failed",
+                    "passed"
+                    if m.passed
+                    else "failed: " + ", ".join(c.name for c in m.checks if not c.passed),
                 )
                 for labelled in findings.label_curves
                 for step, m in labelled
                 for other in [_measurement_at(findings, labelled.label, step)]
+            ),
+        ),
+        "resolutions": Table(
+            ("network", "γ", "radius", "radius / |w|", "λ̂ ± se", "checks"),
+            tuple(
+                (
+                    label,
+                    f"{m.localization:.4g}",
+                    f"{m.radius:.3g}",
+                    "–" if m.relative_radius is None else f"{m.relative_radius:.2f}",
+                    rounded(m.llc.value, m.llc.se),
+                    "passed" if m.passed else "failed",
+                )
+                for measurements in (ends, findings.wide)
+                for label, m in measurements.items()
             ),
         ),
         "checks": [(f"{name}, end of training", table.checks(m)) for name, m in ends.items()],
@@ -335,7 +386,7 @@ def _tables(findings: Findings) -> Mapping[str, Any]:
     }
 
 
-def _measurement_at(findings: Findings, label: str, step: float) -> Any:
+def _measurement_at(findings: Findings, label: str, step: float) -> Measurement:
     curve = findings.curve if label == findings.true.label else findings.shuffled_curve
     return dict(curve)[step]
 
@@ -344,16 +395,17 @@ def _checkpoints(curve: Curve, network: Network) -> Table:
     return table.curve(
         curve,
         training_loss={c.step: f"{c.training_loss:.3g}" for c in network.checkpoints},
-        held_out={c.step: f"{c.held_out_accuracy:.1%}" for c in network.checkpoints},
+        held_out={c.step: percent(c.held_out_accuracy) for c in network.checkpoints},
     )
 
 
 def _total_cost(findings: Findings) -> str:
-    units = sum(m.gradients["total"] for m in findings.all.values())
+    measuring = sum(m.seconds for m in findings.all.values())
     training = sum(n.last.step for n in (findings.true, findings.shuffled))
     return (
-        f"Everything together took {findings.seconds:.0f} seconds, of which the {units:,.0f} gradient units "
-        f"above took most; the two trainings were {training:,} steps over all training digits."
+        f"The measurements took {measuring:.0f} seconds. The call that wrote this page took "
+        f"{findings.seconds:.0f}, with two trainings of together {training:,} steps; measurements that are "
+        f"finished are not made again unless weights, data, settings or version changed."
     )
 
 
@@ -361,25 +413,25 @@ SNIPPET = {
     "one": """\
 import singulab as sl
 
-# model stands at the weights to be measured; data is (inputs, targets), a Dataset, a DataLoader, …
+# model stands at the weights to be measured; data: (inputs, targets), a Dataset, a DataLoader …
 m = sl.measure(model, data, loss="cross_entropy", labels="model")
-print(m)                  # λ̂ ± error, its resolution, every check with advice
+print(m)                  # λ̂ ± error, its resolution, and which checks failed, if any
 m.llc.value, m.llc.se     # the number and its standard error
-m.passed                  # False: read m.checks before believing the number
+m.checks                  # each check with value, limit, verdict and advice
 """,
     "many": """\
 from singulab.development.curve import Curve
 from singulab.development.stages import stages
 from singulab.report import figure
 
-model.load_state_dict(checkpoints[last_step])
+model.load_state_dict(checkpoints[last_step])        # {step: state_dict}
 potential = sl.LocalPotential.of(model, data, "cross_entropy", labels="model")
-settings = sl.calibrate(potential)            # fixes nβ and γ once
+settings = sl.calibrate(potential)                   # fixes nβ, γ and labels once
 
 measured = {}
-for step, weights in checkpoints.items():     # {step: state_dict}
+for step, weights in checkpoints.items():
     model.load_state_dict(weights)
-    measured[step] = sl.measure(model, data, loss="cross_entropy", labels="model", settings=settings)
+    measured[step] = sl.measure(model, data, "cross_entropy", settings=settings)
 
 curve = Curve(tuple(measured), tuple(measured.values()), "my model")
 print(stages(curve))
@@ -387,6 +439,6 @@ figure.llc_curve(curve, stages=stages(curve)).figure.savefig("curve.png")
 """,
     "shell": """\
 singulab measure --model package.module:factory --checkpoint file.safetensors \\
-    --data package.module:function --loss cross_entropy
+    --data package.module:function --loss cross_entropy --labels model
 """,
 }

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from singulab.measure import Measurement
+
 # What every point of a curve must share: (field of a measurement, how it is called in words).
 SHARED = (
     ("quantity", "quantity"),
@@ -32,7 +34,7 @@ class Curve:
 
     Args:
         steps: training step of each point, ≥ 0 and strictly increasing.
-        measurements: one :class:`singulab.measure.Measurement` per step.
+        measurements: one :class:`Measurement` per step.
         label: name of the series in figures and tables, such as "true labels".
 
     Raises:
@@ -41,7 +43,7 @@ class Curve:
     """
 
     steps: tuple[float | int, ...]
-    measurements: tuple[Any, ...]
+    measurements: tuple[Measurement, ...]
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class Curve:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __iter__(self) -> Iterator[tuple[float | int, Any]]:
+    def __iter__(self) -> Iterator[tuple[float | int, Measurement]]:
         return iter(zip(self.steps, self.measurements, strict=True))
 
     @property
@@ -110,7 +112,7 @@ class Curve:
         """Steps of the points that did not pass."""
         return tuple(s for s, ok in zip(self.steps, self.passed, strict=True) if not ok)
 
-    def where(self, keep: Callable[[float | int, Any], bool]) -> "Curve":
+    def where(self, keep: Callable[[float | int, Measurement], bool]) -> "Curve":
         """The points for which ``keep(step, measurement)`` holds; at least one must."""
         kept = [(s, m) for s, m in self if keep(s, m)]
         return Curve(tuple(s for s, _ in kept), tuple(m for _, m in kept), self.label)
@@ -134,7 +136,7 @@ class Curve:
         }
 
 
-def require_one_resolution(named: Sequence[tuple[str, Any]]) -> None:
+def require_one_resolution(named: Sequence[tuple[str, Measurement]]) -> None:
     """Refuse measurements that may not be compared.
 
     Args:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from singulab.development.curve import require_one_resolution
+from singulab.measure import Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,12 @@ class Difference:
 
 
 def difference(
-    first: Any, second: Any, *, names: tuple[str, str] = ("first", "second")
+    first: Measurement, second: Measurement, *, names: tuple[str, str] = ("first", "second")
 ) -> Difference:
     """Compare two independent measurements.
 
     Args:
-        first: a :class:`singulab.measure.Measurement`.
+        first: a :class:`Measurement`.
         second: another one of the same quantity, n, unit, nβ and γ.
         names: what they are called in messages and tables.
 

@@ -78,7 +78,7 @@ class Border:
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """The stages of a curve; without a border there is exactly one."""
+    """The stages of a curve: exactly one without a border, none if every point failed its checks."""
 
     stages: tuple[Stage, ...]
     borders: tuple[Border, ...]
@@ -90,6 +90,8 @@ class Stages:
 
     def sentences(self) -> tuple[str, ...]:
         """One plain sentence per stage and border in order, then the caveats."""
+        if not self.stages:
+            return ("Every point failed its checks: there is nothing to divide into stages.",)
         said = [self.stages[0].sentence()]
         for border, stage in zip(self.borders, self.stages[1:], strict=True):
             said += [border.sentence(), stage.sentence()]
@@ -100,8 +102,8 @@ class Stages:
             )
         if self.scatter > 1.05:
             said.append(
-                f"The points scatter {self.scatter:.2g} times as much as their error bars; all errors "
-                f"above are widened by this factor."
+                f"The points lie {self.scatter:.2g} times as far from straight lines as their error bars "
+                f"explain; all errors above are widened by this factor."
             )
         if self.left_out:
             steps = ", ".join(f"{step:g}" for step in self.left_out)
@@ -149,7 +151,7 @@ def stages(
         Stages, borders, and plain sentences.
 
     Raises:
-        ValueError: for arguments outside their range, or a curve without any usable point.
+        ValueError: for arguments outside their range.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is a probability between 0 and 1, got {level}.")
@@ -168,7 +170,15 @@ def stages(
     if left_out:
         logger.warning("stages: left out steps %s, which failed their checks.", left_out)
     if not keep.any():
-        raise ValueError("Every point of the curve failed its checks: there is nothing to divide.")
+        return Stages(
+            stages=(),
+            borders=(),
+            p_order=1.0,
+            level=level,
+            scatter=1.0,
+            num_points=0,
+            left_out=left_out,
+        )
     steps = np.array(curve.steps, dtype=float)[keep]
     points = _Points(np.log1p(steps), curve.values[keep], curve.errors[keep])
     search = _Search(min_points, max_stages)

@@ -16,11 +16,25 @@ def ess(draws: Array) -> float:
     return float(max(1.0, array_stats.ess(draws, chain_axis=0, draw_axis=1, method="mean")))
 
 
+def batch_means_error(draws: Array, num_batches: int = 8) -> float:
+    """Standard error of the mean from the spread of the means of ``num_batches`` stretches of each chain."""
+    length = draws.shape[1] // num_batches
+    means = draws[:, -length * num_batches :].reshape(draws.shape[0] * num_batches, length).mean(1)
+    return float(means.std(ddof=1) / np.sqrt(len(means)))
+
+
 def mcse(draws: Array) -> float:
-    """Monte Carlo standard error of the mean, √(variance/ESS); autocorrelation and chain spread both count."""
+    """Monte Carlo standard error of the mean of (chain, draw) numbers.
+
+    The larger of √(variance/ESS), which counts autocorrelation and chain spread, and the error by batch
+    means. Minibatch noise is independent between draws and can be far larger than the slow wandering of the
+    chains beneath it; the autocorrelation is then too small to be seen lag by lag, and only long stretches
+    show it.
+    """
     if draws.shape[1] < 4:
         return float("inf")
-    return float(np.std(draws, ddof=1) / np.sqrt(ess(draws)))
+    by_ess = float(np.std(draws, ddof=1) / np.sqrt(ess(draws)))
+    return max(by_ess, batch_means_error(draws)) if draws.shape[1] >= 64 else by_ess
 
 
 def rhat(draws: Array) -> float:

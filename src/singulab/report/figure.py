@@ -16,8 +16,10 @@ import numpy as np
 from singulab.development.curve import Curve
 from singulab.development.stages import Stages
 from singulab.errors import MissingExtraError
+from singulab.measure import Measurement
 from singulab.report import series
 from singulab.report.table import rounded
+from singulab.scale_curve import ScaleCurve
 
 Axes = Any  # matplotlib.axes.Axes; matplotlib is imported where it is used, for it is optional
 Figure = Any  # matplotlib.figure.Figure
@@ -96,7 +98,7 @@ def llc_against(
     return ax
 
 
-def comparison(named: Mapping[str, Any], *, ax: Axes | None = None) -> Axes:
+def comparison(named: Mapping[str, Measurement], *, ax: Axes | None = None) -> Axes:
     """λ̂ of a few measurements side by side, with error bars."""
     drawn = series.comparison(named)
     ax = _axes(ax, height=1.2 + 0.5 * len(drawn["labels"]))
@@ -160,8 +162,8 @@ def lines(
     return _finish(ax, drawn, legend=len(drawn["lines"]) > 1)
 
 
-def traces(measurement: Any, *, ax: Axes | None = None, legend: bool = True) -> Axes:
-    """What the chains saw: block means (thin) and running means (thick) per chain, λ̂ as a band.
+def traces(measurement: Measurement, *, ax: Axes | None = None, legend: bool = True) -> Axes:
+    """What the chains saw: block means (thin) and means since burn-in (thick) per chain, λ̂ as a band.
 
     The band is λ̂ ± its standard error; it may lie below the chains, because the bias that gradient noise
     causes is removed from λ̂ but is part of what the chains see.
@@ -182,11 +184,61 @@ def traces(measurement: Any, *, ax: Axes | None = None, legend: bool = True) -> 
         error = drawn["se"] or 0.0
         ax.axhspan(drawn["llc"] - error, drawn["llc"] + error, color=FAINT, alpha=0.35, linewidth=0)
         ax.axhline(drawn["llc"], color=INK, linewidth=1.2, linestyle="--", label="λ̂ ± se")
+    if drawn["burn_in"]:
+        ax.axvspan(0, drawn["burn_in"], color=FAINT, alpha=0.15, linewidth=0, label="dropped")
     ax.margins(x=0)
     return _finish(ax, drawn, legend=legend)
 
 
-def traces_grid(named: Mapping[str, Any], *, num_columns: int = 4) -> Figure:
+def measurement(measured: Measurement) -> Figure:
+    """Traces, the mean of every chain against λ̂, and the checks of one measurement."""
+    drawn = series.measurement(measured)
+    figure = _matplotlib()[0](figsize=(WIDTH + 0.8, 4.6), layout="constrained", dpi=100)
+    panels = figure.subplot_mosaic(
+        [["traces", "chains"], ["checks", "checks"]], width_ratios=[3, 1], height_ratios=[4, 1]
+    )
+    figure.suptitle(drawn["title"], fontsize=12, color=INK)
+    if measured.trace is not None:
+        traces(measured, ax=panels["traces"])
+    chains = panels["chains"]
+    means = _nans(drawn["chains"])
+    chains.plot(
+        range(len(means)), means, marker="o", linestyle="none", color=COLOURS[0], label="chain"
+    )
+    if drawn["llc"] is not None:
+        chains.axhline(drawn["llc"], color=INK, linewidth=1.2, linestyle="--")
+        error = drawn["se"] or 0.0
+        chains.axhspan(
+            drawn["llc"] - error, drawn["llc"] + error, color=FAINT, alpha=0.35, linewidth=0
+        )
+    chains.set_xticks(range(len(means)))
+    chains.margins(x=0.2)
+    _finish(chains, {"x_label": "chain", "y_label": drawn["y_label"]}, legend=False)
+    _verdicts(panels["checks"], drawn["checks"])
+    return figure
+
+
+def _verdicts(ax: Axes, verdicts: Sequence[tuple[str, bool]], num_columns: int = 4) -> None:
+    """Names of checks in columns, each behind a dot for passed or a cross for failed."""
+    ax.set_axis_off()
+    ax.set_xlim(0, num_columns)
+    ax.set_ylim(-(-len(verdicts) // num_columns) - 0.5, -0.5)
+    for index, (name, passed) in enumerate(verdicts):
+        row, column = divmod(index, num_columns)
+        colour = COLOURS[0] if passed else COLOURS[1]
+        ax.plot(
+            column + 0.05,
+            row,
+            marker="o" if passed else "X",
+            markersize=6,
+            color=colour,
+            clip_on=False,
+        )
+        weight = "normal" if passed else "bold"
+        ax.text(column + 0.12, row, name, va="center", fontsize=9, color=INK, weight=weight)
+
+
+def traces_grid(named: Mapping[str, Measurement], *, num_columns: int = 4) -> Figure:
     """The traces of many measurements as small panels, each with its own scale."""
     figure_class = _matplotlib()[0]
     num_columns = min(num_columns, len(named))
@@ -209,7 +261,7 @@ def traces_grid(named: Mapping[str, Any], *, num_columns: int = 4) -> Figure:
     return figure
 
 
-def scale_curve(scale: Any, *, against: str | None = None, ax: Axes | None = None) -> Axes:
+def scale_curve(scale: ScaleCurve, *, against: str | None = None, ax: Axes | None = None) -> Axes:
     """λ_eff with error bars against nβ, γ or the radius reached.
 
     Args:
@@ -313,7 +365,8 @@ def _error_bars(ax: Axes, points: series.Series, index: int) -> None:
     x, y, se = _nans(points["x"]), _nans(points["y"]), np.nan_to_num(_nans(points["se"]))
     ok = np.array(points["passed"], dtype=bool) & np.isfinite(y)
     ax.plot(x[ok], y[ok], color=colour, linewidth=1.0, alpha=0.6)
-    style = {"fmt": marker, "color": colour, "markersize": 6, "capsize": 3.5, "elinewidth": 1.4}
+    # Caps wider than the marks: an error smaller than its mark still shows as two lines across it.
+    style = {"fmt": marker, "color": colour, "markersize": 5, "capsize": 5, "elinewidth": 1.4}
     ax.errorbar(x[ok], y[ok], se[ok], **style, label=f"{points['label'] or 'λ̂'} ± se")
     failed = ~ok & np.isfinite(y)
     if failed.any():

@@ -11,6 +11,9 @@ import numpy as np
 
 from singulab.development.curve import Curve, require_one_resolution
 from singulab.development.stages import Stages
+from singulab.measure import Measurement
+from singulab.report.table import rounded
+from singulab.scale_curve import ScaleCurve
 
 Series = dict[str, Any]
 
@@ -18,7 +21,7 @@ QUANTITY = {"llc": "label λ̂", "behavioural_llc": "behavioural λ̂"}
 STEP_LABEL = "training step"
 
 
-def axis_label(measurement: Any) -> str:
+def axis_label(measurement: Measurement) -> str:
     """What λ̂ is on an axis: quantity and resolution, for λ̂ without them says nothing."""
     return (
         f"{QUANTITY[measurement.quantity]} "
@@ -53,7 +56,7 @@ def llc_against(curves: Sequence[Curve], xs: Sequence[Sequence[Any]], *, x_label
     }
 
 
-def comparison(named: Mapping[str, Any]) -> Series:
+def comparison(named: Mapping[str, Measurement]) -> Series:
     """λ̂ ± standard error of several measurements at one resolution."""
     require_one_resolution(list(named.items()))
     return {
@@ -76,27 +79,41 @@ def lines(named: Mapping[str, tuple[Sequence[Any], Sequence[Any]]], *, y_label: 
     }
 
 
-def traces(measurement: Any, *, num_points: int = 120) -> Series:
-    """What each chain saw: nβ(L − L(w*)) averaged over blocks of draws, and its running mean.
+def traces(measurement: Measurement, *, num_points: int = 120) -> Series:
+    """What each chain saw: nβ(L − L(w*)) averaged over blocks of draws, and its mean since burn-in.
 
     Block means because a single minibatch is far noisier than the loss itself.
 
     Args:
         measurement: one with a trace.
         num_points: points per chain at most.
+
+    Raises:
+        ValueError: the measurement was loaded without its trace.
     """
+    if measurement.trace is None:
+        raise ValueError(
+            "This measurement has no trace; load it with the folder that holds trace.zarr."
+        )
     energy = measurement.trace.energy
     draws = energy.shape[1]
-    edges = np.unique(np.linspace(0, draws, min(num_points, draws) + 1).astype(int))
+    burn_in = int(measurement.settings.burn_in * draws)
+    edges = np.linspace(0, draws, min(num_points, draws) + 1).astype(int)
+    edges = np.unique(np.append(edges, burn_in))
     counts = np.diff(edges)
-    blocks = np.add.reduceat(energy, edges[:-1], axis=1) / counts
-    running = np.cumsum(blocks * counts, axis=1) / edges[1:]
+    kept = edges[:-1] >= burn_in
+    # Chains that blew up hold infinities, which become None below.
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = np.add.reduceat(energy, edges[:-1], axis=1)
+        running = np.cumsum(np.where(kept, sums, 0.0), axis=1) / np.maximum(edges[1:] - burn_in, 1)
+    running[:, ~kept] = np.nan
     return {
         "draw": _plain((edges[:-1] + edges[1:]) / 2),
+        "burn_in": burn_in,
         "chains": [
             {
                 "chain": chain,
-                "block_mean": _plain(blocks[chain]),
+                "block_mean": _plain(sums[chain] / counts),
                 "running_mean": _plain(running[chain]),
             }
             for chain in range(energy.shape[0])
@@ -110,7 +127,23 @@ def traces(measurement: Any, *, num_points: int = 120) -> Series:
     }
 
 
-def scale_curve(scale: Any, *, against: str | None = None) -> Series:
+def measurement(measured: Measurement) -> Series:
+    """One measurement: its traces, the mean of every chain against λ̂, and its checks."""
+    return {
+        "traces": traces(measured),
+        "chains": _plain(measured.llc.per_chain),
+        "llc": _number(measured.llc.value),
+        "se": _number(measured.llc.se),
+        "checks": [(check.name, bool(check.passed)) for check in measured.checks],
+        "title": (
+            f"{axis_label(measured)}: {rounded(measured.llc.value, measured.llc.se)}"
+            f"{'' if measured.passed else ' (failed)'}"
+        ),
+        "y_label": QUANTITY[measured.quantity],
+    }
+
+
+def scale_curve(scale: ScaleCurve, *, against: str | None = None) -> Series:
     """λ_eff ± standard error against nβ, γ or the radius reached; one line per value of the other.
 
     Args:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from singulab.development.curve import Curve
+from singulab.measure import Measurement
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def curve(points: Curve, **columns: Mapping[float | int, str]) -> Table:
                 f"{step:g}",
                 *(cells.get(step, "") for cells in columns.values()),
                 rounded(m.llc.value, m.llc.se),
-                _percent(m.llc.se / abs(m.llc.value) if m.llc.value else math.nan),
+                percent(m.llc.se / abs(m.llc.value) if m.llc.value else math.nan),
                 f"{m.radius:.3g}",
                 verdict,
             )
@@ -74,7 +74,7 @@ def curve(points: Curve, **columns: Mapping[float | int, str]) -> Table:
     return Table(("step", *extra, "λ̂ ± se", "relative error", "radius", "checks"), tuple(rows))
 
 
-def checks(measurement: Any) -> Table:
+def checks(measurement: Measurement) -> Table:
     """Every check of a measurement with its value, limit, verdict and advice."""
     return Table(
         ("check", "value", "limit", "verdict", "advice"),
@@ -91,7 +91,7 @@ def checks(measurement: Any) -> Table:
     )
 
 
-def cost(named: Mapping[str, Any]) -> Table:
+def cost(named: Mapping[str, Measurement]) -> Table:
     """Gradient units and seconds of several measurements, item by item, with their sum."""
     items = list(dict.fromkeys(item for m in named.values() for item in m.gradients))
     items = [item for item in items if item != "total"] + ["total"]
@@ -105,5 +105,6 @@ def cost(named: Mapping[str, Any]) -> Table:
     return Table(("measurement", *items, "seconds"), tuple(rows))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in percent, with one digit after the point."""
     return f"{100 * share:.1f} %" if math.isfinite(share) else "–"

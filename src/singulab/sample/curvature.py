@@ -16,7 +16,7 @@ from singulab.potential import LocalPotential
 from singulab.rng import Purpose, generator
 from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner
 
-_PROBE = 0.5  # length of the finite difference, in thermal standard deviations
+_PROBE = 0.5  # length of the finite difference, in standard deviations of the stiffest direction found
 _MARGIN = 1.15  # safety on the top curvature
 _DEAREST = 1.0  # cost of the rotations, relative to the gradient, above which the diagonal is taken
 
@@ -92,7 +92,10 @@ def preconditioner(
             samples.append(landscape.score_gradients(position[chain : chain + 1], batch, normal))
     drawn = torch.cat(samples)
     cost = float(repeats * len(chains))
-    knobs = {"nbeta": potential.nbeta, "localization": potential.localization}
+    knobs = {
+        "nbeta": potential.nbeta,
+        "localization": potential.localization,
+    }
     if kind == "diagonal":
         return Diagonal.of_curvature(drawn.square().mean(0), **knobs), cost
     shapes = [c.shape for c in landscape.selection.components]
@@ -143,8 +146,8 @@ def top_curvature(
 ) -> tuple[float, float]:
     """Largest curvature of U in the coordinates of S, over the chains, with a margin of 15 %.
 
-    Power iteration on finite differences of the gradient over half a thermal standard deviation, on one
-    minibatch per chain: no second derivative of the model is needed, and anharmonic walls count.
+    Power iteration on finite differences of the gradient over half a standard deviation, on one minibatch
+    per chain: no second derivative of the model is needed, and anharmonic walls count.
 
     Returns:
         The curvature (infinite if a gradient is), and the gradient units it cost.
@@ -158,11 +161,12 @@ def top_curvature(
         ]
         vector = torch.stack([torch.from_numpy(row) for row in rows]).to(here)
         base = potential.evaluate(here, batch).gradient
-        growth = vector.norm(dim=1)
+        growth = torch.ones_like(vector[:, 0])
         for _ in range(iterations):
+            length = _PROBE * growth.clamp(min=1.0).rsqrt().unsqueeze(1)
             vector = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-30)
-            moved = potential.evaluate(here + scale.apply(_PROBE * vector), batch).gradient
-            vector = scale.transpose(moved - base) / _PROBE
+            moved = potential.evaluate(here + scale.apply(length * vector), batch).gradient
+            vector = scale.transpose(moved - base) / length
             growth = vector.norm(dim=1)
         cost += len(group) * (iterations + 1) * potential.landscape.cost
         top = float(growth.max())

@@ -279,12 +279,14 @@ class LangevinPlan(Plan):
     knobs frozen, until the judge is content or the budget is spent.
     """
 
-    TOLERANCE = 0.2  # share of λ̂ that gradient noise may add, before it is extrapolated away
+    QUIET = 0.06  # share of λ̂ that gradient noise adds, before it is extrapolated away …
+    TOLERANCE = 0.2  # … and what it may add where the chains would else be too slow
+    RELAXATIONS = 25  # of whitened coordinates, wanted in production
     LARGEST = 0.3  # largest c without momentum
     LARGEST_WITH_MOMENTUM = 0.15
     SMALLEST = 0.003
     MEMORY = 0.8  # largest a
-    WARM_UP = 0.25  # share of the budget
+    WARM_UP = 0.25  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
     EXPLODED = 20.0  # energies per weight beyond which a chain is taken as lost
     RESTARTS = 4
@@ -361,7 +363,7 @@ class LangevinPlan(Plan):
 
     def _turn_warm_up(self) -> bool:
         facts, step = self.facts, self.simulation.step
-        share = self.WARM_UP * min(self.budget, 4 * DEFAULT_BUDGET)
+        share = self.WARM_UP * min(self.budget, DEFAULT_BUDGET)
         if bool(self._lost().any()) and facts["restarts"] < 20:
             facts["restarts"] += 1
             facts["top"] *= 3.0
@@ -394,31 +396,38 @@ class LangevinPlan(Plan):
         return torch.where(position.isfinite(), position, self.potential.center)
 
     def _set_step(self) -> None:
-        """c and a from the gradient noise of the last half of a segment."""
-        records = self.simulation.recorded()
-        energy = self._energies()
+        """Step and memory from the gradient noise of the last half of a segment.
+
+        Noise heats the chains in proportion to the step. It is kept at ``QUIET`` of λ̂, or as far above, up
+        to ``TOLERANCE``, as the chains need to relax ``RELAXATIONS`` times in the production that the
+        budget allows.
+        """
+        facts, records, energy = self.facts, self.simulation.recorded(), self._energies()
         half = records.shape[0] // 2
         level = max(float(energy[half:].mean()), 0.5)
-        facts = self.facts
         heating = float(records[half:, :, NOISE_BIAS].mean()) / level
         heating *= (1 - facts["memory"]) / (1 + facts["memory"])  # of the overdamped step
-        largest = self.LARGEST
-        if heating > 0:
-            courant = min(max(facts["courant"] * self.TOLERANCE / heating, self.SMALLEST), largest)
-            heating *= courant / facts["courant"]
+        if not heating > 0:
+            facts["courant"], heating = self.LARGEST, 0.0
         else:
-            courant = largest
-        facts["courant"], facts["memory"] = courant, 0.0
+            per_courant = heating / facts["courant"]
+            production = (1 - self.WARM_UP) * self.budget / self._step_cost
+            needed = self.RELAXATIONS * facts["top"] / production
+            allowed = min(max(self.QUIET, needed * per_courant), self.TOLERANCE)
+            facts["courant"] = min(max(allowed / per_courant, self.SMALLEST), self.LARGEST)
+            heating = per_courant * facts["courant"]
+        facts["memory"] = 0.0
         if self.settings.kernel in ("sgld", "leimkuhler_matthews"):
             return
         wanted = self.settings.memory
         if wanted is None:
-            allowed = 0.5 * self.TOLERANCE / heating if heating > 0 else math.inf
-            wanted = self.MEMORY if allowed == math.inf else (allowed - 1) / (allowed + 1)
-            wanted = min(self.MEMORY, wanted)
+            wanted = self.MEMORY
+            if heating > 0:
+                hotter = 0.5 * self.TOLERANCE / heating
+                wanted = min(self.MEMORY, (hotter - 1) / (hotter + 1))
         if wanted > 0.2 or self.settings.memory is not None:
             facts["memory"] = wanted
-            facts["courant"] = min(courant, self.LARGEST_WITH_MOMENTUM)
+            facts["courant"] = min(facts["courant"], self.LARGEST_WITH_MOMENTUM)
 
     def _start_production(self, position: Tensor) -> None:
         facts = self.facts
@@ -436,10 +445,10 @@ class LangevinPlan(Plan):
             self._start_at = kept["start"]
 
     def _next_end(self) -> int:
-        """Half as much again as there is, at least 200 steps, at most what the budget allows."""
+        """Half as much again as there is, at least 500 steps, at most what the budget allows."""
         step, start = self.simulation.step, self.facts["production_from"]
         affordable = int((self.budget - self.spent) / self._step_cost)
-        return step + max(0, min(affordable, max(200, (step - start) // 2)))
+        return step + max(0, min(affordable, max(500, (step - start) // 2)))
 
     def _turn_production(self) -> bool:
         facts = self.facts
@@ -497,9 +506,11 @@ class ExactPlan(Plan):
 
     ACCEPTANCE = 0.8
     WARM_UP = 0.3  # share of the budget, at most
-    SEGMENT = 10  # trajectories between changes of the step... of the trajectory length
-    LONGEST = 1024  # leapfrog steps
+    SEGMENT = 10  # trajectories between looks at the curvature
+    LONGEST = 4096  # leapfrog steps
     TRAJECTORIES = 60  # of warm-up
+    SAFE = 0.7  # ε times the steepest curvature seen in warm-up; leapfrog is stable below 4
+    LEAST = 60  # trajectories of production, before it may be found long enough
 
     @property
     def num_chains(self) -> int:
@@ -507,7 +518,7 @@ class ExactPlan(Plan):
             return self.settings.num_chains
         if isinstance(self.potential.landscape, ModelLandscape):
             return 4
-        return min(256, max(8, 4096 // self.potential.dim))
+        return min(512, max(8, 4096 // self.potential.dim))
 
     def _length(self, step: float) -> int:
         if self.settings.num_leapfrog is not None:
@@ -527,12 +538,7 @@ class ExactPlan(Plan):
             self.facts.update(step_size=self.settings.step_size, phase="production")
             self._start_production()
             return
-        feed = self.potential.landscape.feed(
-            seed=self.seed, num_chains=self.num_chains, batch_size=None, purpose=Purpose.BATCH
-        )
-        top, cost = self._top(feed)
-        self.charge("curvature", cost)
-        step = 0.25 / top
+        step = 0.25 / self._measure_top()
         self.facts.update(
             step_size=step,
             log_step=math.log(step),
@@ -540,38 +546,32 @@ class ExactPlan(Plan):
             error=0.0,
             rounds=0,
             anchor=math.log(4 * step),
-            segment=0,
+            segment=0, ceiling=math.inf,
         )
         self._continue_warm_up()
 
-    def _top(self, feed: Any) -> tuple[float, float]:
-        with self.potential.landscape.ready():
-            if isinstance(self.potential.landscape, ModelLandscape):
-                top, cost = curvature.top_curvature(
-                    self.potential,
-                    self.simulation.position[:1],
-                    self.scale,
-                    self.potential.landscape.feed(
-                        seed=self.seed,
-                        num_chains=1,
-                        batch_size=self.potential.batch_size,
-                        purpose=Purpose.BATCH_FOR_CURVATURE,
-                    ),
-                    [[0]],
-                    seed=self.seed,
-                    step=0,
-                )
-            else:
-                top, cost = curvature.top_curvature(
-                    self.potential,
-                    self.simulation.position,
-                    self.scale,
-                    feed,
-                    self.simulation.groups,
-                    seed=self.seed,
-                    step=0,
-                )
-        return (top if math.isfinite(top) else 1e6), cost
+    def _measure_top(self) -> float:
+        """Largest curvature at any chain; the leapfrog step is stable up to ε = 4/curvature."""
+        potential = self.potential
+        model = isinstance(potential.landscape, ModelLandscape)
+        feed = potential.landscape.feed(
+            seed=self.seed,
+            num_chains=self.num_chains,
+            batch_size=potential.batch_size,
+            purpose=Purpose.BATCH_FOR_CURVATURE,
+        )
+        top, cost = curvature.top_curvature(
+            potential,
+            self.simulation.position,
+            self.scale,
+            feed,
+            self.simulation.groups,
+            seed=self.seed,
+            step=self.simulation.step,
+            iterations=6 if model else 3,
+        )
+        self.charge("curvature", cost)
+        return top if math.isfinite(top) else 1e6
 
     def _first_kernel(self) -> Kernel:
         return HMC(step_size=1.0, num_leapfrog=1)
@@ -587,19 +587,25 @@ class ExactPlan(Plan):
             if self.facts["rounds"] < self.TRAJECTORIES and self.spent < share:
                 self._continue_warm_up()
                 return True
-            self.facts["step_size"] = math.exp(self.facts["mean_log_step"])
+            self.facts["step_size"] = math.exp(min(self.facts["mean_log_step"], self.facts["ceiling"]))
             self.facts["phase"] = "production"
             self._start_production()
             return True
         verdict = self._judged()
         end = self._next_end()
         if verdict.enough or end <= self.simulation.step:
+            self.facts["stability"] = float(self.simulation.kernel.step_size) * self._measure_top()
             return False
         self.facts["end"] = end
         return True
 
     def _adapt(self) -> None:
-        """One round of dual averaging on log ε, pooled over the chains."""
+        """One round of dual averaging on log ε, pooled over the chains.
+
+        A good mean acceptance can hide walls that no chain can enter, because every trajectory into them is
+        unstable. So ε also stays below ``SAFE``/curvature at the chain that stands steepest, measured
+        again and again while the chains spread.
+        """
         facts = self.facts
         acceptance = float(self.simulation.recorded()[-1, :, ACCEPTANCE].mean())
         facts["rounds"] += 1
@@ -608,7 +614,10 @@ class ExactPlan(Plan):
         facts["log_step"] = facts["anchor"] - math.sqrt(t) / 0.1 * facts["error"]
         weight = t**-0.75
         facts["mean_log_step"] += weight * (facts["log_step"] - facts["mean_log_step"])
-        facts["step_size"] = math.exp(facts["log_step"])
+        if t % self.SEGMENT == 0:
+            facts["ceiling"] = min(facts["ceiling"], math.log(self.SAFE / self._measure_top()))
+            facts["mean_log_step"] = min(facts["mean_log_step"], facts["ceiling"])
+        facts["step_size"] = math.exp(min(facts["log_step"], facts["ceiling"]))
         facts["segment"] = t // self.SEGMENT
 
     def _start_production(self) -> None:
@@ -625,7 +634,7 @@ class ExactPlan(Plan):
             n = self.potential.landscape.source.num_data or 1
             cost *= n / (self.potential.batch_size or 128) * self.potential.landscape.cost
         affordable = int((self.budget - self.spent) / cost)
-        return step + max(0, min(affordable, max(30, (step - start) // 2)))
+        return step + max(0, min(affordable, max(self.LEAST, (step - start) // 2)))
 
     def found(self) -> dict[str, float | str]:
         kernel = self.simulation.kernel
@@ -633,6 +642,7 @@ class ExactPlan(Plan):
         return {
             "kernel": "hmc",
             "step_size": float(kernel.step_size),
+            "stability": float(self.facts.get("stability", math.nan)),
             "num_leapfrog": float(kernel.num_leapfrog),
             "num_chains": float(self.num_chains),
             "num_draws": float(len(self.simulation.records)),

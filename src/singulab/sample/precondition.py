@@ -4,10 +4,9 @@ With curvature h of the loss in a coordinate, S scales it by (nβ·h + γ)^(−1
 coordinate. S is frozen while a trace is recorded: a preconditioner that keeps adapting samples another law.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,6 +15,7 @@ from torch import Tensor
 _LARGEST_BASIS = 1024  # sides longer than this keep their own coordinates
 
 
+@runtime_checkable
 class Preconditioner(Protocol):
     """S, its transpose, and the size of each coordinate it scales."""
 
@@ -27,8 +27,8 @@ class Preconditioner(Protocol):
     def transpose(self, g: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
         """Sᵀ g."""
 
-    def scale(self) -> Float[Tensor, " dim"] | None:
-        """Thermal size s of each coordinate of z; None = 1."""
+    def loss_share(self) -> Float[Tensor, " dim"] | None:
+        """Share nβh/(nβh + γ) of the loss in each coordinate's curvature; None = unknown, taken as 1."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What defines S, for saving."""
@@ -46,7 +46,7 @@ class Identity:
     def transpose(self, g: Tensor) -> Tensor:
         return g
 
-    def scale(self) -> None:
+    def loss_share(self) -> None:
         return None
 
     def tensors(self) -> dict[str, Tensor]:
@@ -58,15 +58,15 @@ class Diagonal:
 
     name = "diagonal"
 
-    def __init__(self, scale: Float[Tensor, " dim"]) -> None:
-        self._scale = scale
+    def __init__(self, scale: Float[Tensor, " dim"], share: Float[Tensor, " dim"]) -> None:
+        self._scale, self._share = scale, share
 
     @classmethod
     def of_curvature(
         cls, curvature: Float[Tensor, " dim"], *, nbeta: float, localization: float
     ) -> "Diagonal":
         """From h ≥ 0, the diagonal of the Hessian of L."""
-        return cls(_thermal(curvature, nbeta, localization))
+        return cls(*_thermal(curvature, nbeta, localization))
 
     def apply(self, z: Tensor) -> Tensor:
         return z * self._scale
@@ -74,16 +74,18 @@ class Diagonal:
     def transpose(self, g: Tensor) -> Tensor:
         return g * self._scale
 
-    def scale(self) -> Tensor:
-        return self._scale
+    def loss_share(self) -> Tensor:
+        return self._share
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"scale": self._scale}
+        return {"scale": self._scale, "share": self._share}
 
 
-def _thermal(curvature: Tensor, nbeta: float, localization: float) -> Tensor:
-    floor = 1e-12 * float(curvature.max().clamp(min=1e-30)) * nbeta
-    return (nbeta * curvature.clamp(min=0) + localization + floor).rsqrt()
+def _thermal(curvature: Tensor, nbeta: float, localization: float) -> tuple[Tensor, Tensor]:
+    """Scale of each coordinate, and the loss's share of its curvature."""
+    held = nbeta * curvature.clamp(min=0)
+    floor = localization + 1e-12 * float(held.max().clamp(min=1e-30))
+    return (held + floor).rsqrt(), held / (held + floor)
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,10 @@ class Eigenbasis:
         left: list[Tensor | None],
         right: list[Tensor | None],
         scale: Tensor,
+        share: Tensor,
     ) -> None:
-        self.layout, self.left, self.right, self._scale = layout, left, right, scale
+        self.layout, self.left, self.right = layout, left, right
+        self._scale, self._share = scale, share
 
     @classmethod
     def of_samples(
@@ -156,9 +160,10 @@ class Eigenbasis:
             g = _matrices(samples, block)
             left.append(_eigenvectors(torch.einsum("kbij,kblj->bil", g, g), block.rows))
             right.append(_eigenvectors(torch.einsum("kbij,kbil->bjl", g, g), block.columns))
-        basis = cls(layout, left, right, torch.ones_like(samples[0]))
+        ones = torch.ones_like(samples[0])
+        basis = cls(layout, left, right, ones, ones)
         curvature = basis.transpose(samples).square().mean(0)
-        basis._scale = _thermal(curvature, nbeta, localization)
+        basis._scale, basis._share = _thermal(curvature, nbeta, localization)
         return basis
 
     def apply(self, z: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
@@ -181,26 +186,17 @@ class Eigenbasis:
                 _put(rotated, block, part)
         return rotated.mul_(self._scale)
 
-    def scale(self) -> Tensor:
-        return self._scale
+    def loss_share(self) -> Tensor:
+        return self._share
 
     def tensors(self) -> dict[str, Tensor]:
-        saved = {"scale": self._scale}
+        saved = {"scale": self._scale, "share": self._share}
         for index, (u, v) in enumerate(zip(self.left, self.right, strict=True)):
             if u is not None:
                 saved[f"left.{index}"] = u
             if v is not None:
                 saved[f"right.{index}"] = v
         return saved
-
-    def cost_ratio(self, batch_tokens: float) -> float:
-        """Multiplications of S and Sᵀ relative to a forward and backward pass of plain linear layers."""
-        rotations = sum(
-            2 * b.size * ((b.rows if u is not None else 0) + (b.columns if v is not None else 0))
-            for b, u, v in zip(self.layout, self.left, self.right, strict=True)
-        )
-        passes = 3 * batch_tokens * sum(b.size for b in self.layout)
-        return rotations / max(passes, 1.0)
 
 
 def _matrices(
@@ -228,7 +224,7 @@ def restore(name: str, tensors: dict[str, Tensor], shapes: Sequence[torch.Size])
     if name == "none":
         return Identity()
     if name == "diagonal":
-        return Diagonal(tensors["scale"])
+        return Diagonal(tensors["scale"], tensors["share"])
     layout = blocks(shapes)
     indices = range(len(layout))
     return Eigenbasis(
@@ -236,18 +232,5 @@ def restore(name: str, tensors: dict[str, Tensor], shapes: Sequence[torch.Size])
         [tensors.get(f"left.{i}") for i in indices],
         [tensors.get(f"right.{i}") for i in indices],
         tensors["scale"],
+        tensors["share"],
     )
-
-
-def tethered_share(preconditioner: Preconditioner, localization: float, dim: int) -> Tensor | float:
-    """γ·s² of each coordinate: which share of its curvature is the tether's. 1 − it is the loss's share."""
-    scale = preconditioner.scale()
-    if scale is None:
-        return 0.0
-    return (localization * scale.square()).clamp(max=1.0)
-
-
-def thermal_radius(preconditioner: Preconditioner, dim: int) -> float:
-    """Root mean square displacement that S expects, √Σ s²."""
-    scale = preconditioner.scale()
-    return math.sqrt(dim) if scale is None else float(scale.square().sum().sqrt())

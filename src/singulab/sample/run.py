@@ -20,7 +20,7 @@ from singulab.potential import Evaluation, LocalPotential
 from singulab.rng import Noise, Purpose
 from singulab.sample.baoab import BAOAB
 from singulab.sample.kernel import Info, Kernel, Target
-from singulab.sample.precondition import Identity, tethered_share
+from singulab.sample.precondition import Identity
 from singulab.trace import Trace
 
 FIELDS = ("excess_a", "excess_b", "virial", "radius_squared", "noise_bias", "acceptance")
@@ -177,7 +177,8 @@ class Simulation:
             )
         preconditioner = getattr(self.kernel, "preconditioner", None) or Identity()
         noise = preconditioner.transpose(evaluation.half_gap).square()
-        share = 1 - tethered_share(preconditioner, self.potential.localization, self.potential.dim)
+        share = preconditioner.loss_share()
+        heat = noise.sum(1) if share is None else noise @ share
         memory = self.kernel.memory if isinstance(self.kernel, BAOAB) else 0.0
         step = self.kernel.step_size
         steps = [step] * len(group) if isinstance(step, int | float) else [step[c] for c in group]
@@ -185,7 +186,7 @@ class Simulation:
         return (
             factor
             * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory))
-            * (noise * share).sum(1)
+            * heat
         )
 
     def recorded(self) -> Float[Tensor, "draw chain field"]:

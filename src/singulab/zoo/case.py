@@ -214,6 +214,6 @@ def _records() -> tuple[GoldRecord, ...]:
     )
 
 
-def gold(name: str) -> tuple[GoldRecord, ...]:
-    """All gold records of a case, also those that did not equilibrate."""
-    return tuple(record for record in _records() if record.case == name)
+def gold(name: str | None = None) -> tuple[GoldRecord, ...]:
+    """All gold records of a case (or of all cases), also those that did not equilibrate."""
+    return tuple(record for record in _records() if name is None or record.case == name)

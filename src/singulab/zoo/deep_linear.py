@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from singulab.zoo.case import ExactLoss, Labels, NetworkCase, Setting, Truth
 
-Matrix = Float[Tensor, "out in"]
+Matrix = Float[Tensor, "_ _"]
 
 _LARGEST_SINGULAR_VALUE, _SMALLEST_SINGULAR_VALUE = 1.5, 0.6
 _ROWS_AT_A_TIME = 50_000  # data rows held in float64 while moments are summed
@@ -81,7 +81,7 @@ class Moments(NamedTuple):
     gradient: Float[Tensor, "out in"]  # G = mean (f_{w*}(x) − y)xᵀ
 
 
-def product(weights: Sequence[Float[Tensor, "*chain out in"]]) -> Float[Tensor, "*chain out in"]:
+def product(weights: Sequence[Float[Tensor, "... _ _"]]) -> Float[Tensor, "... _ _"]:
     """W_L ⋯ W_1 of layers given from the input up."""
     return reduce(lambda below, layer: layer @ below, weights)
 

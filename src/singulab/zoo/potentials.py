@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from torch import Tensor
 
 from singulab.zoo.case import Case, ExactLoss, Labels, Setting, Truth
 from singulab.zoo.quadrature import Quadrature, plane_llc
+
+AnyPotential = TypeVar("AnyPotential", bound="Potential")
 
 _NUM_DATA = 10_000
 
@@ -31,7 +33,7 @@ class Potential(Case):
     num_data: int = _NUM_DATA
     center: tuple[float, ...]  # w*
 
-    def at(self, num_data: int) -> Self:
+    def at(self: AnyPotential, num_data: int) -> AnyPotential:
         """The same loss at another n."""
         return replace(self, num_data=num_data)
 
@@ -179,9 +181,16 @@ class Monomial(Potential):
 
 def monomial_llc(exponents: tuple[int, ...], nbeta: float, localization: float) -> float:
     """λ̂ = nβ E[Π w_i^{2k_i}] under exp(−nβ Π w_i^{2k_i} − γ/2‖w‖²); see :class:`Monomial`."""
-    abscissa = 1 / (4 * max(exponents))  # half way between the poles at 0 and at λ
-    step = abscissa / 8  # the rule errs by e^{−2π·8}
-    s = abscissa + 1j * step * np.arange(math.ceil(60 / step))
+    rlct = 1 / (2 * max(exponents))
+    # Close to the pole that rules at low temperature, but never beyond half way to the other one at 0:
+    # further away, large terms would cancel.
+    gap = (
+        min(rlct / 2, 1 / max(math.log(nbeta / localization), 1e-9))
+        if nbeta > localization
+        else rlct / 2
+    )
+    step = gap / 8  # the trapezoidal rule errs by e^{−2π·8}
+    s = rlct - gap + 1j * step * np.arange(math.ceil(60 / step))
     log_terms = loggamma(s) - s * math.log(nbeta)
     for k in exponents:
         log_terms = log_terms + k * s * math.log(localization / 2) + loggamma(0.5 - k * s)

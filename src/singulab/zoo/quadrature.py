@@ -20,7 +20,7 @@ Sums = Float[np.ndarray, "rectangle 4"]  # ∫ p, ∫ p·E, ∫ p·E², ∫ p·�
 
 _NODES = 8  # Gauss–Legendre nodes per side of a rectangle
 _TETHER_REACH = 9.0  # the tether has fallen to e^{-40} at this many of its standard deviations
-_MAX_QUARTERINGS = 12
+_MAX_RECTANGLES = 1 << 16  # unsettled at a time
 _RECTANGLES_AT_A_TIME = 2048
 
 
@@ -90,7 +90,7 @@ def plane_llc(
     rectangles = _product(*axes)
     coarse = integrals(rectangles)
     settled, changes = np.zeros(4), np.zeros(4)
-    for _ in range(_MAX_QUARTERINGS):
+    while len(rectangles) <= _MAX_RECTANGLES:
         quarters = _quartered(rectangles)
         fine = integrals(quarters)
         change = np.abs(fine.reshape(-1, 4, 4).sum(axis=1) - coarse)
@@ -143,7 +143,7 @@ def _product(u: Float[np.ndarray, " edge"], v: Float[np.ndarray, " other"]) -> R
     return np.stack([left.ravel(), right.ravel(), lower.ravel(), upper.ravel()], axis=1)
 
 
-def _quartered(rectangles: Rectangles) -> Rectangles:
+def _quartered(rectangles: Rectangles) -> Float[np.ndarray, "child 4"]:
     """Four children per rectangle, next to each other."""
     left, right, lower, upper = rectangles.T
     middle, centre = (left + right) / 2, (lower + upper) / 2
