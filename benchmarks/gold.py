@@ -3,8 +3,8 @@
     singulab bench gold --cases T1 T2 --localizations 1 10 100
 
 A value becomes a truth of the zoo when its Monte Carlo error is at most 1 %, the mean of (w − w*)·∇U/d, which
-is 1 under the posterior, is within 2 % of 1 and known to 2 %, and R-hat of energy and radius is at most 1.02. Otherwise it is
-kept beside the truths, marked as not equilibrated, and never replaces one that was.
+is 1 under the posterior, is within 2 % of 1 and known to 2 %, and R-hat of energy and radius is at most 1.02.
+Otherwise it is kept beside the truths, marked as not equilibrated, and never replaces one that was.
 """
 
 import json

@@ -11,7 +11,7 @@ jaxtyping.install_import_hook("singulab", "typecheck.typecheck")
 
 import torch
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # small tensors: a second thread only waits, and spins beside other work
 
 import pytest
 

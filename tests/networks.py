@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +26,12 @@ def integers(high: int, *shape: int, seed: int = 2) -> Tensor:
 
 
 def perceptron(
-    inputs: int = 3, hidden: int = 4, outputs: int = 2, *, seed: int = 0, dtype: torch.dtype = torch.float32
+    inputs: int = 3,
+    hidden: int = 4,
+    outputs: int = 2,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
 ) -> nn.Sequential:
     layers = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, outputs))
     return filled(layers.to(dtype), seed)
@@ -68,9 +72,9 @@ def moved(model: nn.Module, flat: Tensor) -> nn.Module:
     return twin.requires_grad_(True)
 
 
-def gradient(model: nn.Module, loss: Callable[[nn.Module], Tensor]) -> Tensor:
-    """∇loss in all weights of the model, flat."""
-    parts = torch.autograd.grad(loss(model), list(model.parameters()))
+def gradient(model: nn.Module, value: Tensor, *, retain: bool = False) -> Tensor:
+    """∇value in all weights of the model, flat."""
+    parts = torch.autograd.grad(value, list(model.parameters()), retain_graph=retain)
     return torch.cat([part.reshape(-1) for part in parts])
 
 

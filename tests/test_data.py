@@ -1,11 +1,11 @@
 import itertools
 import math
 import multiprocessing
+import random
 
 import numpy as np
 import pytest
 import torch
-from networks import integers, normal
 from scipy import stats
 from torch.utils.data import (
     DataLoader,
@@ -20,6 +20,7 @@ from torch.utils.data import (
 )
 
 import singulab as sl
+from networks import integers, normal
 from singulab import data as data_module
 from singulab.data import (
     DatasetSource,
@@ -259,9 +260,7 @@ def test_curvature_takes_batches_of_a_stream_without_disturbing_the_chains():
     stream = as_source(sl.Data(Endless(), n=10))
     feed = Feed(stream, seed=0, batch_size=4, num_chains=1)
     first = feed([0], 0)
-    other = Feed(
-        stream, seed=0, batch_size=4, num_chains=1, purpose=Purpose.BATCH_FOR_CURVATURE
-    )
+    other = Feed(stream, seed=0, batch_size=4, num_chains=1, purpose=Purpose.BATCH_FOR_CURVATURE)
     other([0], 1000)
     assert not same(leaves(first), leaves(feed([0], 1)))
 
@@ -277,10 +276,10 @@ def test_curvature_takes_batches_of_a_stream_without_disturbing_the_chains():
     ids=["Dataset", "DataLoader", "Feed", "workers"],
 )
 def test_reading_data_leaves_the_global_generators_alone(make):
-    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    before = torch.random.get_rng_state(), random.getstate()
     make()
     assert torch.equal(torch.random.get_rng_state(), before[0])
-    assert (np.random.get_state()[1] == before[1]).all()
+    assert random.getstate() == before[1]
 
 
 def test_the_default_batch_is_all_of_little_data_and_an_even_part_of_more():
@@ -292,7 +291,11 @@ def test_the_default_batch_is_all_of_little_data_and_an_even_part_of_more():
 
 def test_padding_fills_ids_with_zero_labels_with_minus_100_and_marks_what_is_real():
     rows = [
-        {"input_ids": torch.tensor([5, 6, 7]), "labels": torch.tensor([5, 6, 7]), "id": torch.tensor(1)},
+        {
+            "input_ids": torch.tensor([5, 6, 7]),
+            "labels": torch.tensor([5, 6, 7]),
+            "id": torch.tensor(1),
+        },
         {"input_ids": torch.tensor([8]), "labels": torch.tensor([8]), "id": torch.tensor(2)},
     ]
     batch = pad(rows)
@@ -363,9 +366,11 @@ def test_hugging_face_tokens_of_unequal_length_are_padded():
     ],
 )
 def test_wrong_data_say_what_is_wrong(unchecked, data, error, sentence):
+    def read():
+        Feed(as_source(data), seed=0, batch_size=2, num_chains=1)([0], 0)
+
     with pytest.raises(error, match=sentence):
-        source = as_source(data)
-        Feed(source, seed=0, batch_size=2, num_chains=1)([0], 0)
+        read()
 
 
 def test_a_stream_of_single_data_needs_a_batch_size():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import Bigram, filled, integers, normal, perceptron
 from torch import Tensor, nn
 
 import singulab as sl
+from networks import Bigram, filled, integers, normal, perceptron
 from singulab import losses
 from singulab.losses import (
     CrossEntropy,
@@ -191,7 +191,11 @@ def test_a_function_of_model_and_batch_computes_its_own_loss():
     def own(model, batch):
         return F.cross_entropy(model(batch[0]), batch[1], reduction="none")
 
-    for function in (own, lambda network, batch: own(network, batch), lambda model, b: own(model, b)):
+    for function in (
+        own,
+        lambda network, batch: own(network, batch),
+        lambda model, b: own(model, b),
+    ):
         loss = as_loss(function)
         assert isinstance(loss, ModelLoss)
         output = loss.run(model, (X, CLASSES))
@@ -203,7 +207,9 @@ def test_losses_by_token_are_averaged_where_they_count():
     each, mask = normal(4, 5).abs(), RIGHT[:, 1:].bool()
     masked = as_loss(lambda model, batch: sl.Losses(each, mask))
     expected = [float(row[keep].mean()) for row, keep in zip(each, mask, strict=True)]
-    assert masked.values(masked.run(perceptron(), IDS), IDS, None).tolist() == pytest.approx(expected)
+    assert masked.values(masked.run(perceptron(), IDS), IDS, None).tolist() == pytest.approx(
+        expected
+    )
     plain = as_loss(lambda model, batch: sl.Losses(values=each))
     assert torch.allclose(plain.values(plain.run(perceptron(), IDS), IDS, None), each.mean(1))
 
@@ -240,7 +246,9 @@ def test_the_behavioural_next_token_loss_is_the_divergence_where_tokens_count(un
     each = kl(teacher, logits)[:, :-1] * counted
     per = counted.sum(1) if unit == "sequence" else 3.25
     loss = NextToken(unit=unit, tokens_per_sequence=3.25)
-    assert torch.allclose(loss.values(logits, batch, teacher).double(), each.sum(1) / per, atol=1e-6)
+    assert torch.allclose(
+        loss.values(logits, batch, teacher).double(), each.sum(1) / per, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("loss", ["gaussian", "cross_entropy"])
@@ -336,7 +344,11 @@ SCORED = {
     "pixels": (CrossEntropy(), PIXELS, LABELS.clamp(min=0)),
     "ignored pixels": (CrossEntropy(), PIXELS, LABELS),
     "next_token": (NextToken(), normal(4, 3, 3), integers(3, 4, 3)),
-    "tokens": (NextToken(unit="token", tokens_per_sequence=1.5), normal(4, 3, 3), integers(3, 4, 3)),
+    "tokens": (
+        NextToken(unit="token", tokens_per_sequence=1.5),
+        normal(4, 3, 3),
+        integers(3, 4, 3),
+    ),
 }
 
 
@@ -356,7 +368,9 @@ def test_the_second_moment_of_scores_is_the_hessian_in_the_outputs(name):
     batch = repeated if isinstance(loss, NextToken) else (None, repeated)
     wide = output.expand(many, *output.shape[1:])
     generator = np.random.default_rng(0)
-    scores = loss.score(wide, batch, lambda like: torch.from_numpy(generator.standard_normal(like.shape)))
+    scores = loss.score(
+        wide, batch, lambda like: torch.from_numpy(generator.standard_normal(like.shape))
+    )
     assert scores.shape == wide.shape
     products = torch.einsum("ki,kj->kij", *(2 * [scores.reshape(many, -1).double()]))
     error = products.std(0) / many**0.5
@@ -393,7 +407,9 @@ def test_outputs_are_found_in_what_models_return():
 
 @pytest.mark.parametrize("output", [None, {"scores": LOGITS}, (), ("text",), 3.0])
 def test_an_output_without_a_prediction_is_named(output):
-    with pytest.raises(TypeError, match=rf"the model returned {type(output).__name__}; wanted a tensor"):
+    with pytest.raises(
+        TypeError, match=rf"the model returned {type(output).__name__}; wanted a tensor"
+    ):
         output_tensor(output)
 
 
@@ -412,8 +428,16 @@ def test_targets_are_found_under_their_usual_names(key):
         (lambda: as_loss(lambda output: output), TypeError, r"must take \(output, target\) or"),
         (lambda: sl.gaussian(0.0), ValueError, "sigma must be positive, got 0.0"),
         (lambda: sl.gaussian(torch.tensor([1.0, -1.0])), ValueError, "sigma must be positive"),
-        (lambda: sl.gaussian("std"), ValueError, "a positive number, a tensor or 'residual', got 'std'"),
-        (lambda: sl.next_token("word"), ValueError, "unit must be 'sequence' or 'token', got 'word'"),
+        (
+            lambda: sl.gaussian("std"),
+            ValueError,
+            "a positive number, a tensor or 'residual', got 'std'",
+        ),
+        (
+            lambda: sl.next_token("word"),
+            ValueError,
+            "unit must be 'sequence' or 'token', got 'word'",
+        ),
         (lambda: Gaussian("residual").scale(), ValueError, "is resolved from the data first"),
         (
             lambda: values("gaussian", LOGITS[:, :1], CLASSES.float()),
@@ -439,7 +463,11 @@ def test_targets_are_found_under_their_usual_names(key):
             ValueError,
             r"logits of shape \(batch, token, vocabulary\) = \(4, 6, …\), got \(4, 7\)",
         ),
-        (lambda: NextToken().count({"ids": IDS}), ValueError, r"needs 'input_ids' in a batch, got .*'ids'"),
+        (
+            lambda: NextToken().count({"ids": IDS}),
+            ValueError,
+            r"needs 'input_ids' in a batch, got .*'ids'",
+        ),
         (lambda: NextToken().count((IDS, IDS, IDS)), ValueError, "got 3 parts"),
         (
             lambda: values(lambda f, y: F.mse_loss(f, f), LOGITS, CLASSES),

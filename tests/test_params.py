@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import Bigram, filled, integers, normal, perceptron, regression
 from torch import nn
 
 import singulab as sl
+from networks import Bigram, filled, integers, normal, perceptron, regression
 from singulab.params import Selection, named_parameters
 
 
@@ -168,9 +168,7 @@ def test_the_gradient_of_a_selection_is_the_slice_of_the_full_gradient(weights, 
     batch = tuple(tensor[rows] for tensor in data), rows
     whole.landscape.stacked = part.landscape.stacked = stacked
     full, cut = whole.evaluate(everywhere, batch), part.evaluate(position, batch)
-    back = torch.stack(
-        [flat({**empty.parameters, **empty.unflatten(row)}) for row in cut.gradient]
-    )
+    back = torch.stack([flat({**empty.parameters, **empty.unflatten(row)}) for row in cut.gradient])
     assert torch.allclose(back, full.gradient * moving, rtol=1e-5, atol=1e-5)
     assert torch.allclose(cut.excess, full.excess, rtol=1e-5, atol=1e-6)
 

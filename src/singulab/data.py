@@ -514,7 +514,8 @@ class Feed:
     @property
     def _draw(self) -> Callable[[Sequence[int], int], Int[Tensor, "chain batch"]]:
         """Indices of the minibatches of some chains at a step."""
-        assert self.source.num_data is not None and self.batch_size is not None
+        assert self.source.num_data is not None
+        assert self.batch_size is not None
         return partial(
             minibatch,
             self.seed,

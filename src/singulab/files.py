@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,22 @@ from singulab.errors import CorruptFileError
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write under a temporary name, flush to the disk, rename: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = _beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def write_folder_atomic(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a temporary folder, then put it in the place of ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = _beside(path)
+    temporary.mkdir()
     try:
         write(temporary)
         if path.exists():
@@ -50,6 +49,12 @@ def write_folder_atomic(path: Path, write: Callable[[Path], Any]) -> None:
         raise
 
 
+def _beside(path: Path) -> Path:
+    """A new hidden name in the same folder, which now exists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+
+
 def write_json(path: Path, content: Any) -> None:
     write_atomic(path, json.dumps(content, indent=2, allow_nan=False).encode())
 
@@ -60,6 +65,25 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CorruptFileError(path, f"it is not valid JSON ({error})") from error
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """A JSON object that carries the sha256 of its other entries."""
+    write_json(path, {**content, "sha256": _digest(content)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What :func:`write_sealed` wrote; raises :class:`CorruptFileError` if a single value differs."""
+    content = read_json(path)
+    if not isinstance(content, dict) or "sha256" not in content:
+        raise CorruptFileError(path, "it has no checksum")
+    if content.pop("sha256") != _digest(content):
+        raise CorruptFileError(path, "its checksum does not match; it was changed or damaged")
+    return content
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ and a loss given as a function (exact). Positions are rows of a (chain, dim) mat
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -364,6 +365,8 @@ class ModelLandscape:
     def _teach(self) -> None:
         """Keep the outputs at w* as targets where they fit in memory; else they are made per batch."""
         outputs, values = [], []
+        if self.loss.zero_at_teacher:
+            self.center_loss = 0.0
         cacheable = isinstance(self.source, TensorSource) and not isinstance(self.loss, NextToken)
         if not cacheable:
             self.cost = self._unpaired_cost
@@ -512,7 +515,7 @@ class ModelLandscape:
         data are independent; divided by √B it samples the matrix of the mean loss. Each half of a batch
         gives one sample.
         """
-        data, held = self._halves(batch[0], None)
+        data, _ = self._halves(batch[0], None)
         samples = []
         for chain in range(position.shape[0]):
             for half in range(leaves(data)[0].shape[1]):
@@ -533,8 +536,10 @@ class ModelLandscape:
         """Whether the chains can be evaluated under vmap; a failure is said aloud."""
         try:
             data, held = self._halves(*batch)
-            self._stacked_slope(position, data, held)
-        except Exception as error:
+            with warnings.catch_warnings():  # an operation that vmap runs chain by chain
+                warnings.filterwarnings("error", message="There is a performance drop")
+                self._stacked_slope(position, data, held)
+        except Exception as error:  # noqa: BLE001 - whatever a model does under vmap
             told = str(error).strip().split("\n")[0][:200]
             note = f"chains run in turn: the model does not run under vmap ({type(error).__name__}: {told})"
             self.notes.append(note)

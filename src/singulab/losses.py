@@ -136,7 +136,8 @@ class Gaussian:
         target = split(batch)[1] if teacher is None else teacher
         if target.shape != output.shape:
             raise ValueError(
-                f"the gaussian loss needs targets of the outputs' shape {tuple(output.shape)}, got {tuple(target.shape)}."
+                f"the gaussian loss needs targets of the outputs' shape {tuple(output.shape)}, "
+                f"got {tuple(target.shape)}."
             )
         residual = (_wide(output) - _wide(target)) / self.scale()
         return 0.5 * residual.square().reshape(residual.shape[0], -1).sum(1)
@@ -195,7 +196,7 @@ def kl_divergence(teacher: Tensor, output: Tensor, *, axis: int) -> Tensor:
 
 
 def softmax_score(logits: Tensor, normal: Tensor, *, axis: int) -> Tensor:
-    """u = √p∘ξ − p (√p·ξ), whose covariance is diag(p) − p pᵀ, the Hessian of −log p(y) in the logits."""
+    """√p∘ξ − p (√p·ξ), whose covariance is diag(p) − p pᵀ, the Hessian of −log p(y) in the logits."""
     p = _wide(logits).softmax(axis)
     scaled = p.sqrt() * normal
     return (scaled - p * scaled.sum(axis, keepdim=True)).to(logits.dtype)
@@ -203,7 +204,7 @@ def softmax_score(logits: Tensor, normal: Tensor, *, axis: int) -> Tensor:
 
 @dataclass(frozen=True)
 class NextToken:
-    """Mean over a sequence's tokens of −log p(next token); −100 does not count, nor what is or follows padding.
+    """Mean over a sequence's tokens of −log p(next token); −100, and what is or follows padding, do not count.
 
     ``unit="sequence"``: a datum is a sequence. ``unit="token"``: the token is the datum; a sequence then
     weighs by its number of tokens, in units of ``tokens_per_sequence`` (their mean over the data).
@@ -216,7 +217,7 @@ class NextToken:
     zero_at_teacher: bool = True
 
     def run(self, model: nn.Module, batch: Batch) -> Tensor:
-        ids, labels, mask = _tokens(batch)
+        ids, _, _ = _tokens(batch)
         if isinstance(batch, Mapping):
             inputs: Batch = {k: v for k, v in batch.items() if k != "labels"}
             return output_tensor(model(**inputs))

@@ -1,15 +1,11 @@
 """The one call: calibrate, sample, estimate, check."""
 
 import math
-import os
-import platform
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from singulab.checks import Check, Criticality, all_checks, failure, sampling_checks
+from singulab.environment import environment, installed
 from singulab.errors import CorruptFileError
 from singulab.estimate.llc import NOTHING, Estimate, Extrapolation, heat_capacity, llc_extrapolated
-from singulab.files import read_json, write_json
+from singulab.files import read_json, read_sealed, write_json, write_sealed
 from singulab.landscape import ModelLandscape
 from singulab.params import Weights
 from singulab.potential import LocalPotential, default_localization
@@ -168,7 +165,7 @@ class Measurement:
         folder = Path(path)
         if self.trace is not None:
             self.trace.save(folder / "trace.zarr")
-        write_json(folder / "result.json", self.to_dict())
+        write_sealed(folder / "result.json", self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> "Measurement":
@@ -184,7 +181,7 @@ class Measurement:
             and (folder / "measurement" / "result.json").exists()
         ):
             folder = folder / "measurement"
-        content = read_json(folder / "result.json")
+        content = read_sealed(folder / "result.json")
         trace = Trace.load(folder / "trace.zarr") if (folder / "trace.zarr").exists() else None
         try:
             return cls.from_dict(content, trace)
@@ -283,6 +280,7 @@ def measure(
             "weights": weights,
             "nbeta": nbeta,
             "localization": localization,
+            "batch_size": batch_size,
             "device": device,
         }
         given = [name for name, value in told.items() if value is not None and value != "ladder"]
@@ -322,9 +320,10 @@ def measure(
         settings = _resolve(settings, potential)
         folder = None if run is None else Path(run)
         if folder is not None:
-            write_run_files(
-                folder, {"settings": settings.to_dict(), "seed": seed, "relative_radius": None}
-            )
+            config = finite({"settings": settings.to_dict(), "seed": seed})
+            if (folder / "config.json").exists():
+                refuse_other(folder, read_json(folder / "config.json"), config)
+            write_run_files(folder, config)
             folder = folder / "measurement"
         first = measure_potential(
             potential,
@@ -382,6 +381,10 @@ def _resolve(settings: Settings, potential: LocalPotential) -> Settings:
             f"the settings fix γ = {settings.localization}, the potential has {potential.localization}."
         )
     labels = "model" if potential.quantity == "behavioural_llc" else "data"
+    if settings.labels != labels and (settings.labels == "model" or settings.unit is not None):
+        raise ValueError(
+            f"the settings have labels={settings.labels!r}, the potential has labels={labels!r}."
+        )
     return replace(
         settings,
         nbeta=potential.nbeta,
@@ -465,10 +468,10 @@ def measure_potential(
         "settings": settings.to_dict(),
         "seed": int(seed),
         "components": list(potential.components),
-        "version": _version(),
+        "version": installed("singulab"),
     }
     if folder is not None and (folder / "result.json").exists():
-        saved = read_json(folder / "result.json")
+        saved = read_sealed(folder / "result.json")
         refuse_other(folder, saved.get("identity", {}), identity)
         return Measurement.load(folder)
     start = time.monotonic()
@@ -493,7 +496,7 @@ def measure_potential(
         if folder is not None:
             assert result.trace is not None
             result.trace.save(folder / "trace.zarr")
-            write_json(folder / "result.json", {**result.to_dict(), "identity": identity})
+            write_sealed(folder / "result.json", {**result.to_dict(), "identity": identity})
             saver.clear()
     return result
 
@@ -717,28 +720,6 @@ def untouched_random_state() -> Iterator[None]:
         torch.random.set_rng_state(states[2])
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
-
-
-def _version() -> str:
-    try:
-        return version("singulab")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def environment() -> dict[str, Any]:
-    """What a result was computed with."""
-    return {
-        "singulab": _version(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "command": Path(sys.argv[0]).name if sys.argv else "",
-    }
 
 
 def write_run_files(folder: Path, config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ memory of the sampler.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float
@@ -236,7 +237,7 @@ def _chosen(
             if cuts:
                 raise ValueError(f"{name} is selected whole and by head; choose one.")
             yield name, tensor.shape, None, None
-        for before, after in zip(cuts, cuts[1:], strict=False):
+        for before, after in pairwise(cuts):
             if before.axis != after.axis or before.start + before.length > after.start:
                 raise ValueError(f"two selected heads of {name} overlap.")
         for cut in cuts:

@@ -53,6 +53,7 @@ class LocalPotential:
             )
 
     @classmethod
+    @torch.inference_mode(False)
     def of(
         cls,
         model: nn.Module,
@@ -122,6 +123,7 @@ class LocalPotential:
         return cls._with_defaults(landscape, nbeta, localization, relative_radius, size)
 
     @classmethod
+    @torch.inference_mode(False)
     def from_function(
         cls,
         loss: Callable[[Params], Tensor],
@@ -205,7 +207,9 @@ class LocalPotential:
         if self.landscape.exact:
             return True
         source = self.landscape.source
-        return source.ordered and source.probabilities is None and self.batch_size == source.num_data
+        return (
+            source.ordered and source.probabilities is None and self.batch_size == source.num_data
+        )
 
     @property
     def noise_factor(self) -> float:
@@ -295,7 +299,7 @@ def _with_split_head(loss: Any, model: nn.Module, source: Source, batch_size: in
         with torch.no_grad():
             ids = torch.zeros(1, 2, dtype=torch.long, device=_device(model))
             same = torch.equal(head(body(input_ids=ids)[0]), model(input_ids=ids).logits)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a model of another kind
         return loss
     finally:
         for module, training in modes:

@@ -43,6 +43,8 @@ def generator(seed: int, purpose: Purpose, *address: int) -> np.random.Generator
     Returns:
         A fresh generator; the same address always gives the same one.
     """
+    if seed < 0:
+        raise ValueError(f"seed must be a non-negative integer, got {seed}.")
     return np.random.Generator(
         np.random.SFC64(np.random.SeedSequence((int(seed), int(purpose), *map(int, address))))
     )

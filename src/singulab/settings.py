@@ -1,5 +1,6 @@
 """Everything that a measurement was told or chose, in one frozen record."""
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -148,11 +149,10 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(repr(value), repr(value))
+        return repr(float(value))  # inf and nan are spelled alike
     if isinstance(value, int):
         return str(value)
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 _BIASED = (

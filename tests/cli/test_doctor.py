@@ -1,7 +1,9 @@
 import json
+from dataclasses import replace
 
 import pytest
 
+import singulab as sl
 from singulab.cli import doctor, main
 
 
@@ -55,7 +57,19 @@ def test_a_version_outside_the_tested_range_is_said(monkeypatch):
     assert findings["numpy"].verdict == "ok"
 
 
-@pytest.mark.parametrize("fault", ["_vmap", "_double", "_autocast", "devices"])
+def test_a_sampler_that_is_off_is_found(monkeypatch):
+    real = sl.measure
+
+    def biased(*args, **options):
+        measured = real(*args, **options)
+        return replace(measured, llc=replace(measured.llc, value=measured.llc.value * 1.5))
+
+    monkeypatch.setattr(sl, "measure", biased)
+    with pytest.raises(ArithmeticError, match="not 1.8"):
+        doctor._measurement()
+
+
+@pytest.mark.parametrize("fault", ["_vmap", "_double", "_autocast", "devices", "_measurement"])
 def test_broken_arithmetic_exits_1(capsys, monkeypatch, fault):
     def broken():
         raise ArithmeticError("gradients are off")

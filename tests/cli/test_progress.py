@@ -11,6 +11,10 @@ def test_an_event_is_told_with_rate_time_left_and_estimate():
     assert progress.told(EVENT._replace(llc=None)) == "1,234 gradients/s · 1:15 left"
 
 
+def test_an_unknown_rate_is_left_out():
+    assert progress.told(EVENT._replace(rate=float("nan"), llc=None)) == "1:15 left"
+
+
 def test_unknown_and_long_times_are_told():
     assert "· ? left" in progress.told(EVENT._replace(eta_seconds=float("nan")))
     assert "· ? left" in progress.told(EVENT._replace(eta_seconds=float("inf")))

@@ -1,13 +1,15 @@
 """``singulab bench NAME``: runs a benchmark of a checkout and keeps its record.
 
 A benchmark is ``benchmarks/NAME.py`` with a frozen dataclass ``Config``, a child of :class:`BenchConfig`,
-and ``run(config, on_progress) -> dict``. ``rows`` in that dict is a list of flat dicts, shown as a table;
+and ``run(config, on_progress) -> dict``; ``on_progress(what, share)`` is told what is under way and which
+share of all is done. ``rows`` in that dict is a list of flat dicts, shown as a table;
 ``passed`` is its verdict, True if absent. Both land in ``benchmarks/records/DATE_NAME.json`` together with
 the machine, the versions and the config, seeds included.
 """
 
 import importlib.util
 import json
+import math
 import re
 import sys
 import time
@@ -26,6 +28,7 @@ from singulab.cli.screen import drawn
 from singulab.environment import environment
 from singulab.files import write_json
 from singulab.report.table import Table
+from singulab.sample.plan import Progress
 
 FOLDER = Path("benchmarks")
 
@@ -84,7 +87,13 @@ def _load(name: str) -> ModuleType:
 
 def _run(name: str, module: ModuleType, config: BenchConfig, console: Console) -> Outcome:
     start, date = time.monotonic(), datetime.now(UTC)
-    with bar(console, name) as on_progress:
+    with bar(console, name) as show:
+
+        def on_progress(what: str, share: float) -> None:
+            elapsed = time.monotonic() - start
+            eta = elapsed * (1 - share) / share if share > 0 else math.nan
+            show(Progress(what, share, 1.0, math.nan, eta, None, None))
+
         result = module.run(config, on_progress)
     settings = {k: v for k, v in asdict(config).items() if k not in ("json", "record")}
     record = {

@@ -122,10 +122,7 @@ def experiment(config: Config, console: Console) -> Outcome:
         wide={job.network.label: m for job, m in wide.items()},
         criticality=criticality(true, shuffled, measured),
         stages=stages(curve, seed=config.seed),
-        alarms=sum(
-            bool(stages(curve.shuffled(k), num_simulations=199, seed=k).borders)
-            for k in range(NUM_CONTROLS)
-        ),
+        alarms=alarms(curve),
         num_controls=NUM_CONTROLS,
         settings=settings,
         num_train=len(data[TRUE].train_labels),
@@ -234,6 +231,15 @@ def potential(
         nbeta=None if settings is None else settings.nbeta,
         localization=None if settings is None else settings.localization,
     )
+
+
+def alarms(curve: Curve) -> int:
+    """In how many of ``NUM_CONTROLS`` shuffled copies of the passed points the rule finds a border."""
+    if not any(curve.passed):
+        return 0
+    passed = curve.where(lambda _, m: m.passed)
+    copies = (stages(passed.shuffled(k), num_simulations=199, seed=k) for k in range(NUM_CONTROLS))
+    return sum(bool(copy.borders) for copy in copies)
 
 
 class Laboratory:

@@ -129,6 +129,7 @@ def _attempts() -> Iterator[Finding]:
     yield _attempt("float64", _double, reinstall)
     yield _attempt("bfloat16 autocast", _autocast, reinstall)
     yield _attempt("vmap of gradients", _vmap, reinstall)
+    yield _attempt("a measurement", _measurement, "reinstall singulab: its own arithmetic is off")
 
 
 def _attempt(subject: str, look: Callable[[], str], advice: str, *, wanted: str = "") -> Finding:
@@ -169,6 +170,21 @@ def _vmap() -> str:
     if error > 1e-12:
         raise ArithmeticError(f"gradients under vmap are off by {error:.1e}")
     return "works"
+
+
+def _measurement() -> str:
+    """λ̂ of a parabola in 4 weights, which is 4/2 · nβ/(nβ + γ)."""
+    import torch
+
+    import singulab as sl
+
+    parabola = sl.LocalPotential.from_function(
+        lambda w: 0.5 * w["x"].square().sum(1), {"x": torch.zeros(4)}, nbeta=90.0, localization=10.0
+    )
+    llc = sl.measure(parabola, relative_error=0.05).llc
+    if not abs(llc.value - 1.8) < 6 * llc.se < 1:
+        raise ArithmeticError(f"λ̂ of a parabola is {llc}, not 1.8")
+    return f"λ̂ of a parabola is {llc}, exactly 1.8"
 
 
 def _run_folder(folder: Path) -> Finding:

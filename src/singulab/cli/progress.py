@@ -1,5 +1,6 @@
 """A progress bar hung on the ``on_progress`` callback."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,8 @@ def bar(console: Console, title: str = "") -> Iterator[Callable[[Progress], None
 
 def told(event: Progress) -> str:
     """Rate, time left and estimate in a few words."""
-    parts = [f"{event.rate:,.0f} gradients/s", f"{_clock(event.eta_seconds)} left"]
+    parts = [f"{event.rate:,.0f} gradients/s"] if math.isfinite(event.rate) else []
+    parts.append(f"{_clock(event.eta_seconds)} left")
     if event.llc is not None:
         error = "" if event.se is None else f" ± {event.se:.2g}"
         parts.append(f"λ̂ {event.llc:.4g}{error}")

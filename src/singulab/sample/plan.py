@@ -196,10 +196,18 @@ class Plan:
         if text not in self.facts["notes"]:
             self.facts["notes"].append(text)
 
+    @property
+    def notes(self) -> list[str]:
+        """What the landscape and the plan found worth saying, each once."""
+        said = [*getattr(self.potential.landscape, "notes", []), *self.facts["notes"]]
+        return list(dict.fromkeys(said))
+
     def _save(self) -> None:
         landscape = self.potential.landscape
         facts = {
             **self.facts,
+            "notes": self.notes,
+            "lost_updates": self.simulation.lost_updates,
             "step": self.simulation.step,
             "simulation_cost": self.simulation.cost,
             "scale": self.scale.name,
@@ -218,6 +226,7 @@ class Plan:
     def _resume(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         step, cost = facts.pop("step"), facts.pop("simulation_cost")
         scale, self._stacked = facts.pop("scale"), facts.pop("stacked")
+        lost_updates = facts.pop("lost_updates")
         facts.pop("identity")
         self.facts = facts
         place = self.potential.center.device
@@ -237,6 +246,7 @@ class Plan:
         )
         self.simulation = self._simulation(self.kernel())
         self.simulation.restore(tensors, step=step, cost=cost)
+        self.simulation.lost_updates = lost_updates
         self._resumed_cost = self.spent
 
     def remember(self, kept: dict[str, Tensor]) -> None:
@@ -244,14 +254,12 @@ class Plan:
 
     def _outcome(self) -> Outcome:
         trace = self.simulation.trace()
-        landscape = self.potential.landscape
-        notes = [*getattr(landscape, "notes", []), *self.facts["notes"]]
         return Outcome(
             trace=trace,
             burn_in=int(self.settings.burn_in * trace.num_draws),
             cost=dict(self.facts["cost"]),
             found=self.found(),
-            notes=notes,
+            notes=self.notes,
             position=self.simulation.position,
             preconditioner=self.scale,
             lost_updates=self.simulation.lost_updates,

@@ -91,8 +91,20 @@ class Saver:
 
 
 def refuse_other(run: Path, saved: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Raise :class:`StaleRunError` if two identities differ."""
-    names = sorted(set(saved) | set(mine))
-    differences = {n: (saved.get(n), mine.get(n)) for n in names if saved.get(n) != mine.get(n)}
+    """Raise :class:`StaleRunError` if two identities differ; settings are compared one by one."""
+    differences = _differences(saved, mine)
     if differences:
         raise StaleRunError(run, differences)
+
+
+def _differences(
+    saved: Mapping[str, Any], mine: Mapping[str, Any], prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(set(saved) | set(mine)):
+        old, new = saved.get(name), mine.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found |= _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found[prefix + name] = (old, new)
+    return found

@@ -173,7 +173,7 @@ class Monomial(Potential):
         value = monomial_llc(self.exponents, self.nbeta if nbeta is None else nbeta, localization)
         return Truth(
             value=value,
-            error=1e-10 * value,
+            error=1e-10,
             how="computed exactly",
             source="Mellin–Barnes integral over a vertical line, trapezoidal rule",
         )
@@ -182,13 +182,9 @@ class Monomial(Potential):
 def monomial_llc(exponents: tuple[int, ...], nbeta: float, localization: float) -> float:
     """λ̂ = nβ E[Π w_i^{2k_i}] under exp(−nβ Π w_i^{2k_i} − γ/2‖w‖²); see :class:`Monomial`."""
     rlct = 1 / (2 * max(exponents))
-    # Close to the pole that rules at low temperature, but never beyond half way to the other one at 0:
-    # further away, large terms would cancel.
-    gap = (
-        min(rlct / 2, 1 / max(math.log(nbeta / localization), 1e-9))
-        if nbeta > localization
-        else rlct / 2
-    )
+    # Near the pole that rules at low temperature, or half way to the one at 0: elsewhere large terms cancel.
+    steepness = math.log(nbeta) - sum(exponents) * math.log(localization / 2)
+    gap = 1 / max(steepness, 2 / rlct)
     step = gap / 8  # the trapezoidal rule errs by e^{−2π·8}
     s = rlct - gap + 1j * step * np.arange(math.ceil(60 / step))
     log_terms = loggamma(s) - s * math.log(nbeta)
