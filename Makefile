@@ -35,6 +35,7 @@ bench: $(READY)
 reproduce: $(READY)
 	$(BIN)/singulab bench truth
 
-# docs/reference.md from the docstrings; a test fails when it is out of date
+# docs/reference.md from the docstrings, the truth table of README.md from its record; tests fail when one is out of date
 docs: $(READY)
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_truth.py

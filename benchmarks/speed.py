@@ -121,7 +121,11 @@ def run(config: Config, on_progress: Any) -> dict[str, Any]:
     cases = [small_network(config.num_chains)]
     if config.transformer:
         cases.append(transformer(config.num_chains))
-    rows = [row for case in cases for row in _rows(case, config)]
+    rows, total = [], len(cases) * (len(config.kernels) + 1)
+    for case in cases:
+        for row in _rows(case, config):
+            rows.append(row)
+            on_progress(f"{case.name}, {row['kernel']}", len(rows) / total)
     return {"rows": rows}
 
 

@@ -31,6 +31,7 @@ from singulab import losses, potential
 from singulab.data import tree_map
 from singulab.landscape import FunctionLandscape
 from singulab.losses import NextTokenFromHidden
+from untouched import Counting, assert_same, everything
 
 N = 20
 DOUBLE = torch.float64
@@ -461,53 +462,6 @@ def test_a_bfloat16_model_moves_on_float32_masters(stacked):
         slope = 7.0 * gradient(there, loss(there)).float()
         slope += potential.localization * (position[chain] - potential.center)
         assert torch.allclose(seen.gradient[chain], slope, rtol=0.02, atol=0.02)
-
-
-class Counting(nn.Module):
-    """Counts its calls, in evaluation mode too, and has modules of either mode."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 2)
-        )
-        self.register_buffer("calls", torch.tensor(0))
-        self.register_buffer("last", torch.zeros(2))
-        self.layers.train()
-        self.layers[2].eval()
-
-    def forward(self, x):
-        self.calls += 1
-        out = self.layers(x)
-        self.last = out.detach().mean(0)
-        return out
-
-
-def everything(model: nn.Module) -> dict[str, Any]:
-    """All that a caller could see of a model, copied."""
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    return {
-        "values": {name: tensor.detach().clone() for name, tensor in tensors.items()},
-        "same tensors": {name: id(tensor) for name, tensor in tensors.items()},
-        "dtypes": {name: (t.dtype, t.device, t.requires_grad) for name, t in tensors.items()},
-        "grads": {
-            n: None if p.grad is None else p.grad.clone() for n, p in model.named_parameters()
-        },
-        "modes": {name: module.training for name, module in model.named_modules()},
-        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()],
-    }
-
-
-def assert_same(before: dict[str, Any], after: dict[str, Any]) -> None:
-    for part in before:
-        if part in ("values", "grads"):
-            assert before[part].keys() == after[part].keys()
-            for name, tensor in before[part].items():
-                other = after[part][name]
-                assert (tensor is None) == (other is None), name
-                assert tensor is None or torch.equal(tensor, other), name
-        else:
-            assert before[part] == after[part], part
 
 
 def test_a_model_comes_back_exactly_as_it_was():

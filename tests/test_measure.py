@@ -88,14 +88,16 @@ def exact_regression_llc(gamma: float) -> float:
     return float(0.5 * (a / (a + gamma)).sum())
 
 
-@pytest.mark.parametrize("kernel", ["auto", "leimkuhler_matthews", "hmc"])
-def test_a_regular_model_has_half_its_weights_less_the_tether(kernel: str) -> None:
+@pytest.mark.parametrize(
+    "kernel, batch_size", [("auto", 50), ("leimkuhler_matthews", 50), ("hmc", 400)]
+)
+def test_a_regular_model_has_half_its_weights_less_the_tether(kernel: str, batch_size: int) -> None:
     model, data = linear_regression()
     m = sl.measure(
-        model, data, "gaussian", localization=5.0, kernel=kernel, batch_size=50,
-        relative_error=0.04, max_gradients=12_000 if kernel != "hmc" else 60_000,
+        model, data, "gaussian", localization=5.0, kernel=kernel, batch_size=batch_size,
+        relative_error=0.05, max_gradients=6_000,
     )  # fmt: skip
-    assert m.llc.se <= 0.08
+    assert m.llc.se <= 0.15
     assert abs(m.llc.value - exact_regression_llc(5.0)) <= SIGMA * m.llc.se
 
 
@@ -112,7 +114,7 @@ def test_plain_sgld_comes_back_failed_because_it_is_biased() -> None:
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
     model, data = linear_regression()
-    knobs = {"localization": 5.0, "batch_size": 50, "max_gradients": 3000}
+    knobs = {"localization": 5.0, "batch_size": 50, "max_gradients": 1200}
     one, two, other = (
         sl.measure(model, data, "gaussian", seed=seed, **knobs) for seed in (1, 1, 2)
     )
@@ -123,7 +125,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
 def test_a_frozen_settings_measures_what_was_calibrated_and_refuses_other_arguments() -> None:
     model, data = linear_regression()
     potential = sl.LocalPotential.of(model, data, "gaussian", batch_size=50)
-    settings = sl.calibrate([potential, potential], relative_radius=0.5, max_gradients=3000)
+    settings = sl.calibrate([potential, potential], relative_radius=0.5, max_gradients=1200)
     again = sl.Settings.from_toml(settings.to_toml())
     assert again == settings
     m = sl.measure(model, data, "gaussian", settings=again)
@@ -158,22 +160,22 @@ def test_the_measurement_survives_json_and_a_folder(tmp_path) -> None:
 def test_the_scale_line_says_n_beta_nbeta_gamma_and_radius() -> None:
     model, data = linear_regression()
     m = sl.measure(model, data, "gaussian", localization=5.0, max_gradients=2000)
-    for part in ("n = 400 datums", "β = 0.1669", "nβ = 66.76", "γ = 5", "radius = ", "of |w*|"):
+    for part in ("n = 400 data", "β = 0.1669", "nβ = 66.76", "γ = 5", "radius = ", "of |w*|"):
         assert part in m.scale
 
 
 def test_criticality_is_the_newton_decrement_without_minibatch_bias() -> None:
-    model, data = linear_regression(noise=3.0)
+    model, data = linear_regression(noise=0.3)
     with torch.no_grad():
-        model.weight += torch.tensor([[0.1, -0.05, 0.0, 0.1]])
+        model.weight += torch.tensor([[0.5, -0.2, 0.0, 0.3]])
     potential = sl.LocalPotential.of(model, data, "gaussian", localization=1e-6, batch_size=10)
     scale = torch.full((4,), 0.1)
-    found = [_criticality(potential, Diagonal(scale, torch.ones(4)), seed)[0] for seed in range(12)]
+    found = [_criticality(potential, Diagonal(scale, torch.ones(4)), seed)[0] for seed in range(16)]
     gradient = potential.landscape.full(potential.center[None], 10)[0]
     exact = 0.5 * float((potential.nbeta * gradient * scale).square().sum())
     values = [c.drop for c in found if isinstance(c, Criticality)]
     errors = [c.se for c in found if isinstance(c, Criticality)]
-    assert abs(np.mean(values) - exact) <= SIGMA * np.std(values, ddof=1) / math.sqrt(12)
+    assert abs(np.mean(values) - exact) <= SIGMA * np.std(values, ddof=1) / math.sqrt(16)
     assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.6)
 
 

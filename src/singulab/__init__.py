@@ -1,18 +1,62 @@
-"""singulab: the laboratory for singular learning theory."""
+"""singulab: the laboratory for singular learning theory.
 
-from singulab import estimate as estimate
-from singulab.checks import Check
-from singulab.data import Data
-from singulab.estimate.llc import Estimate
-from singulab.losses import Losses, gaussian, next_token
-from singulab.measure import Measurement, calibrate, measure
-from singulab.params import head
-from singulab.potential import LocalPotential
-from singulab.sample import BAOAB, HMC, MALA, SGLD, SGNHT, LeimkuhlerMatthews, RMSpropSGLD, sample
-from singulab.sample.plan import Progress
-from singulab.scale_curve import ScaleCurve, scale_curve
-from singulab.settings import Settings
-from singulab.trace import Trace
+A public name is imported when it is first used, so that ``singulab --help`` answers at once.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from singulab import estimate as estimate
+    from singulab.checks import Check
+    from singulab.data import Data
+    from singulab.estimate.llc import Estimate
+    from singulab.losses import Losses, gaussian, next_token
+    from singulab.measure import Measurement, calibrate, measure
+    from singulab.params import head
+    from singulab.potential import LocalPotential
+    from singulab.sample import (
+        BAOAB,
+        HMC,
+        MALA,
+        SGLD,
+        SGNHT,
+        LeimkuhlerMatthews,
+        RMSpropSGLD,
+        sample,
+    )
+    from singulab.sample.plan import Progress
+    from singulab.scale_curve import ScaleCurve, scale_curve
+    from singulab.settings import Settings
+    from singulab.trace import Trace
+
+_HOMES = {
+    "checks": ("Check",),
+    "data": ("Data",),
+    "estimate": ("estimate",),
+    "estimate.llc": ("Estimate",),
+    "losses": ("Losses", "gaussian", "next_token"),
+    "measure": ("Measurement", "calibrate", "measure"),
+    "params": ("head",),
+    "potential": ("LocalPotential",),
+    "sample": (
+        "BAOAB",
+        "HMC",
+        "MALA",
+        "SGLD",
+        "SGNHT",
+        "LeimkuhlerMatthews",
+        "RMSpropSGLD",
+        "sample",
+    ),
+    "sample.plan": ("Progress",),
+    "scale_curve": ("ScaleCurve", "scale_curve"),
+    "settings": ("Settings",),
+    "trace": ("Trace",),
+}
+_HOME = {name: f"singulab.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BAOAB",
@@ -41,3 +85,28 @@ __all__ = [
     "sample",
     "scale_curve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'singulab' has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    value = getattr(module, name, module)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Front(ModuleType):
+    """A function keeps its name when the module of that name is imported: ``sl.measure`` and others."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name != "estimate":
+            value = getattr(value, name, value)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Front

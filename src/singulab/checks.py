@@ -105,7 +105,7 @@ def sampling_checks(
             bool(VIRIAL[0] <= mean_virial <= VIRIAL[1]),
             ""
             if VIRIAL[0] <= mean_virial <= VIRIAL[1]
-            else "Not in equilibrium at this γ: the value belongs to the effective localization; raise γ or the budget.",
+            else "Not in equilibrium at this γ: the value is that of the effective localization; raise γ or the budget.",
         ),
         Check(
             "virial_by_component",
@@ -161,7 +161,7 @@ def all_checks(
             bool(share <= NOISE_SHARE),
             ""
             if share <= NOISE_SHARE
-            else "Minibatch noise heats the chains too much to be extrapolated away: raise batch_size or max_gradients.",
+            else "Minibatch noise heats the chains too much to be corrected: raise batch_size or max_gradients.",
         )
     )
     off = abs(extrapolation.halving)
@@ -174,7 +174,7 @@ def all_checks(
             halved,
             ""
             if halved
-            else "Chains with half the step give another value: raise max_gradients, so that smaller steps are affordable.",
+            else "Chains with half the step give another value: raise max_gradients, to afford smaller steps.",
         )
     )
     checks.append(

@@ -77,6 +77,11 @@ def tree_map(function: Callable[[Tensor], Any], tree: Batch) -> Batch:
     return tree
 
 
+def entry(tree: Batch, *index: int | slice) -> Batch:
+    """The same entry of every tensor of a batch."""
+    return tree_map(lambda leaf: leaf[index], tree)
+
+
 def leaves(tree: Batch) -> list[Tensor]:
     """The tensors of a batch, in order."""
     found: list[Tensor] = []

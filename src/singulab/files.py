@@ -56,6 +56,7 @@ def _beside(path: Path) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Raises ``ValueError`` for numbers that are not finite."""
     write_atomic(path, json.dumps(content, indent=2, allow_nan=False).encode())
 
 

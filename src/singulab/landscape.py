@@ -8,7 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -24,6 +24,7 @@ from singulab.data import (
     StreamSource,
     TensorSource,
     batch_length,
+    entry,
     leaves,
     tree_map,
 )
@@ -51,20 +52,34 @@ class Landscape(Protocol):
 
     dim: int
     center: Float[Tensor, " dim"]
+    center_loss: float  # L_n(w*), nats per datum; NaN where only differences are known
+    selection: Selection
     components: tuple[str, ...]
     offsets: tuple[int, ...]  # start of each component in the flat vector
     num_data: int | None
     unit: str
     quantity: str
-    exact: bool  # True: no minibatches, no gradient noise
     cost: float  # gradient units of one ``slope`` for one chain
 
-    def ready(self) -> Any: ...
+    def ready(self) -> AbstractContextManager[None]:
+        """A context in which evaluations leave no trace on the model."""
+
+    def noise_factor(self, batch_size: int | None) -> float:
+        """1 − B/n: the part of the half-batch variance that is noise of the mean; 0 = exact gradients."""
+
     def feed(
         self, *, seed: int, num_chains: int, batch_size: int | None, purpose: Purpose
-    ) -> Any: ...
-    def slope(self, position: Tensor, batch: Any) -> Slope: ...
-    def full(self, position: Tensor, batch_size: int | None) -> tuple[Tensor, Tensor, float]: ...
+    ) -> Callable[[Sequence[int], int], Any]:
+        """Minibatches by chains and step."""
+
+    def slope(self, position: Tensor, batch: Any) -> Slope:
+        """Gradient and excess loss on one minibatch per chain."""
+
+    def full(self, position: Tensor, batch_size: int | None) -> tuple[Tensor, Tensor, float]:
+        """Gradient and excess loss on all data, and what it cost per chain."""
+
+    def fingerprints(self) -> dict[str, str]:
+        """Sha256 of weights, data and loss."""
 
 
 class FunctionLandscape:
@@ -76,7 +91,6 @@ class FunctionLandscape:
         num_data: n, if the loss is a mean over data.
     """
 
-    exact = True
     unit = "datum"
     quantity = "llc"
     cost = 1.0
@@ -97,6 +111,10 @@ class FunctionLandscape:
     def ready(self) -> Iterator[None]:
         with torch.inference_mode(False), torch.enable_grad():
             yield
+
+    def noise_factor(self, batch_size: int | None) -> float:
+        """0: the gradient is exact."""
+        return 0.0
 
     def feed(
         self,
@@ -184,8 +202,6 @@ class ModelLandscape:
         buffers: buffers to use instead of copies of the model's own (moved to another device).
     """
 
-    exact = False
-
     def __init__(
         self,
         model: nn.Module,
@@ -252,6 +268,13 @@ class ModelLandscape:
             for module, training in modes:
                 module.training = training
 
+    def noise_factor(self, batch_size: int | None) -> float:
+        """1 − B/n without replacement, 1 for streams and weighted data."""
+        source = self.source
+        if batch_size is None or source.num_data is None or source.probabilities is not None:
+            return 1.0
+        return 1.0 - batch_size / source.num_data if source.ordered else 1.0
+
     def feed(
         self,
         *,
@@ -275,6 +298,7 @@ class ModelLandscape:
     def _prepare(self) -> None:
         """Losses, teachers and scales at w*: each needs one pass over the data, made once."""
         if isinstance(self.source, StreamSource):
+            self._try_model()
             if isinstance(self.loss, Gaussian) and isinstance(self.loss.sigma, str):
                 raise ValueError(
                     "sigma='residual' needs data of stable order; give sigma as a number."
@@ -283,6 +307,7 @@ class ModelLandscape:
             return
         if isinstance(self.loss, NextToken):
             self._count_tokens()
+        self._try_model()
         if isinstance(self.loss, Gaussian) and isinstance(self.loss.sigma, str):
             self._resolve_scale()
         with torch.no_grad():
@@ -298,6 +323,20 @@ class ModelLandscape:
         both = self.labels == "model" and not self.loss.zero_at_teacher
         return 1.0 + (2 if both else 1) * FORWARD
 
+    def _try_model(self) -> None:
+        """Run the model on one batch, so that one that cannot take the data is named in one sentence."""
+        batch, _ = self.feed(seed=0, num_chains=1, batch_size=self.batch_size)([0], 0)
+        data = entry(batch, 0)
+        try:
+            with torch.no_grad():
+                self._call(self._center_params, "output", data)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError) as error:
+            shapes = ", ".join(f"{leaf.dtype} {tuple(leaf.shape)}" for leaf in leaves(data))
+            told = str(error).strip().split("\n")[0]
+            raise ValueError(f"the model cannot take a batch of {shapes}: {told}") from error
+
     def _chunks(self) -> Iterator[Batch]:
         """All data once, in order; costs a forward pass over them."""
         assert not isinstance(self.source, StreamSource)
@@ -311,9 +350,9 @@ class ModelLandscape:
         for start in range(0, n, size):
             indices = torch.arange(start, min(start + size, n))
             if isinstance(self.source, TensorSource):
-                yield tree_map(lambda leaf, a=start: leaf[a : a + size], self.source.tree)
+                yield entry(self.source.tree, slice(start, start + size))
             else:
-                yield tree_map(lambda leaf: leaf[0], self.source.fetch(indices[None]))
+                yield entry(self.source.fetch(indices[None]), 0)
 
     def _hold(self, values: Tensor) -> None:
         values = values.detach()
@@ -375,7 +414,7 @@ class ModelLandscape:
             output, value = self._call(self._center_params, "teacher and values", batch)
             if (
                 not isinstance(output, Tensor)
-                or output[0].numel() * 4 * self.source.num_data > _TEACHER_BYTES
+                or output[0].numel() * 4 * (self.source.num_data or 0) > _TEACHER_BYTES
             ):
                 self.cost = self._unpaired_cost
                 return
@@ -421,7 +460,7 @@ class ModelLandscape:
         rows = [
             self._one_slope(
                 position[c],
-                tree_map(lambda leaf, c=c: leaf[c], data),
+                entry(data, c),
                 None if held is None else held[c],
             )
             for c in range(position.shape[0])
@@ -448,17 +487,21 @@ class ModelLandscape:
     def _stacked_slope(
         self, position: Tensor, data: Batch, held: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        function = grad_and_value(self._mean)
+        """All chains and halves at once, under one vmap."""
+        chains, halves = leaves(data)[0].shape[:2]
         axis = None if held is None else 0
-        over_halves = vmap(function, in_dims=(None, 0, axis))
-        gradient, excess = vmap(over_halves, in_dims=(0, 0, axis))(position, data, held)
-        return gradient, excess
+        gradient, excess = vmap(grad_and_value(self._mean), in_dims=(0, 0, axis))(
+            position.repeat_interleave(halves, 0),
+            tree_map(lambda leaf: leaf.flatten(0, 1), data),
+            None if held is None else held.flatten(0, 1),
+        )
+        return gradient.view(chains, halves, -1), excess.view(chains, halves)
 
     def _one_slope(self, flat: Tensor, data: Batch, held: Tensor | None) -> tuple[Tensor, Tensor]:
         gradients, values = [], []
         for half in range(leaves(data)[0].shape[0]):
             parts = [part.detach().requires_grad_() for part in self.selection.parts(flat)]
-            batch = tree_map(lambda leaf, half=half: leaf[half], data)
+            batch = entry(data, half)
             params = self._named(self.selection.assemble(parts))
             value = self._paired(params, batch, None if held is None else held[half]).mean()
             gradients.append(self._flat_gradient(value, parts))
@@ -519,7 +562,7 @@ class ModelLandscape:
         samples = []
         for chain in range(position.shape[0]):
             for half in range(leaves(data)[0].shape[1]):
-                part_batch = tree_map(lambda leaf, c=chain, h=half: leaf[c, h], data)
+                part_batch = entry(data, chain, half)
                 parts = [p.detach().requires_grad_() for p in self.selection.parts(position[chain])]
                 params = self._named(self.selection.assemble(parts))
                 output = self._call(params, "output", part_batch)
@@ -549,7 +592,7 @@ class ModelLandscape:
 
     def check(self, batch: tuple[Batch, Tensor | None]) -> None:
         """Run one batch at w* so that a wrong loss or a wrong batch is named before sampling begins."""
-        data = tree_map(lambda leaf: leaf[0], batch[0])
+        data = entry(batch[0], 0)
         if batch_length(data) < 2:
             raise ValueError(
                 "batches hold one datum; at least 2 are needed, as gradient noise is seen between their halves."
@@ -612,7 +655,7 @@ class ModelLandscape:
         beside = self.center + torch.linspace(0.1, 0.2, self.dim).to(self.center)
         params = self._named(self.selection.unflatten(beside))
         batch = self.feed(seed=0, num_chains=1, batch_size=self.batch_size)([0], 0)[0]
-        batch = tree_map(lambda leaf: leaf[0], batch)
+        batch = entry(batch, 0)
         self.preparation += FORWARD
         with self.ready(), torch.no_grad():
             return [name, self._call(params, "values", batch, self._teacher(batch))]

@@ -37,10 +37,21 @@ class Losses(NamedTuple):
 class Loss(Protocol):
     """What the potential asks of a loss; ``run`` calls the model with whatever parameters are in place."""
 
-    name: str
-    unit: str  # what n counts
-    has_score: bool
-    zero_at_teacher: bool  # the loss against the output at w* vanishes at w*
+    @property
+    def name(self) -> str:
+        """How the loss is called."""
+
+    @property
+    def unit(self) -> str:
+        """What n counts."""
+
+    @property
+    def has_score(self) -> bool:
+        """Whether ``score`` exists."""
+
+    @property
+    def zero_at_teacher(self) -> bool:
+        """Whether the loss against the output at w* vanishes at w*."""
 
     def run(self, model: nn.Module, batch: Batch) -> Any:
         """What the loss needs from the model: its output."""
@@ -216,7 +227,7 @@ class NextToken:
     has_score: bool = True
     zero_at_teacher: bool = True
 
-    def run(self, model: nn.Module, batch: Batch) -> Tensor:
+    def run(self, model: nn.Module, batch: Batch) -> Any:
         ids, _, _ = _tokens(batch)
         if isinstance(batch, Mapping):
             inputs: Batch = {k: v for k, v in batch.items() if k != "labels"}

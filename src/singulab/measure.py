@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from singulab.checks import Check, Criticality, all_checks, failure, sampling_checks
 from singulab.environment import environment, installed
@@ -82,7 +82,7 @@ class Measurement:
     @property
     def scale(self) -> str:
         """The line without which a learning coefficient means nothing."""
-        n = "unknown" if self.num_data is None else f"{self.num_data} {self.unit}s"
+        n = "unknown" if self.num_data is None else _counted(self.num_data, self.unit)
         beta = "unknown" if self.beta is None else f"{self.beta:.4g}"
         relative = "" if self.relative_radius is None else f" ({self.relative_radius:.1%} of |w*|)"
         return (
@@ -195,6 +195,11 @@ class Measurement:
         from singulab.report.figure import measurement
 
         return measurement(self)
+
+
+def _counted(number: int, unit: str) -> str:
+    """A number of data, sequences or tokens in words."""
+    return f"{number} {'data' if unit == 'datum' else unit + 's'}"
 
 
 def _float(value: float | None) -> float:
@@ -368,7 +373,7 @@ def _resolve(settings: Settings, potential: LocalPotential) -> Settings:
     """Settings with all that is fixed before sampling filled in; refuses those of another kind of loss."""
     if settings.unit is not None and settings.unit != potential.unit:
         raise ValueError(
-            f"the settings count {settings.unit}s, this loss counts {potential.unit}s."
+            f"a datum of the settings is a {settings.unit}, of this loss a {potential.unit}."
         )
     if settings.nbeta is not None and not math.isclose(settings.nbeta, potential.nbeta):
         raise ValueError(
@@ -710,14 +715,15 @@ def _criticality(
 @contextmanager
 def untouched_random_state() -> Iterator[None]:
     """Global generators of torch, numpy and random are put back as they were."""
-    states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
+    numbers = np.random.get_state()  # noqa: NPY002 - the caller's
+    states = (random.getstate(), torch.random.get_rng_state())
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
         yield
     finally:
         random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.random.set_rng_state(states[2])
+        np.random.set_state(numbers)  # noqa: NPY002
+        torch.random.set_rng_state(states[1])
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
 

@@ -202,24 +202,14 @@ class LocalPotential:
         return self.landscape.quantity
 
     @property
-    def exact(self) -> bool:
-        """True if gradients carry no minibatch noise."""
-        if self.landscape.exact:
-            return True
-        source = self.landscape.source
-        return (
-            source.ordered and source.probabilities is None and self.batch_size == source.num_data
-        )
-
-    @property
     def noise_factor(self) -> float:
         """1 − B/n: how much of the half-batch variance is noise of the mean, drawing without replacement."""
-        if self.landscape.exact or self.batch_size is None:
-            return 0.0 if self.landscape.exact else 1.0
-        source = self.landscape.source
-        if source.num_data is None or source.probabilities is not None:
-            return 1.0
-        return 1.0 - self.batch_size / source.num_data
+        return self.landscape.noise_factor(self.batch_size)
+
+    @property
+    def exact(self) -> bool:
+        """True if gradients carry no minibatch noise."""
+        return self.noise_factor == 0
 
     def at(
         self, *, nbeta: float | None = None, localization: float | None = None
@@ -281,7 +271,7 @@ def _with_split_head(loss: Any, model: nn.Module, source: Source, batch_size: in
     """
     if type(loss) is not NextToken or not hasattr(model, "get_output_embeddings"):
         return loss
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[operator]  # a method of Hugging Face models
     prefix = getattr(model, "base_model_prefix", "")
     body = getattr(model, prefix, None)
     if head is None or not isinstance(body, nn.Module):

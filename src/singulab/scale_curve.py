@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from singulab.estimate.llc import Estimate, llc_slope
+from singulab.estimate.llc import NOTHING, Estimate, llc_slope
 from singulab.measure import (
     Measurement,
     finite,
@@ -36,13 +36,18 @@ class ScaleCurve:
         return tuple(p for p in self.points if p.localization == localization)
 
     def slope(self, localization: float) -> Estimate:
-        """λ̂ from the slope of E[L] against 1/nβ at one γ; it does not need L(w*)."""
+        """λ̂ from the slope of E[L] against 1/nβ at one γ; it does not need L(w*).
+
+        NaN where fewer than two temperatures have living chains to look at.
+        """
         traces = [
-            p.trace
+            p.trace.select(first=p.trace.num_draws // 3)
             for p in self.at(localization)
-            if p.trace is not None and not p.trace.dead_chains
+            if p.trace is not None and p.trace.num_draws >= 30 and not p.trace.dead_chains
         ]
-        return llc_slope([trace.select(first=trace.num_draws // 3) for trace in traces])
+        if len({trace.nbeta for trace in traces}) < 2:
+            return NOTHING
+        return llc_slope(traces)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: the points, and the temperature slope of each γ that has two temperatures."""
@@ -50,7 +55,6 @@ class ScaleCurve:
             repr(gamma): self.slope(gamma).to_dict()
             for gamma in self.localizations
             if len({p.nbeta for p in self.at(gamma)}) > 1
-            and all(p.trace is not None and not p.trace.dead_chains for p in self.at(gamma))
         }
         return finite({"points": [point.to_dict() for point in self.points], "slopes": slopes})
 

@@ -83,6 +83,10 @@ class Settings:
             raise ValueError(
                 f"num_chains must be at least 2, got {self.num_chains}: the error is taken between chains."
             )
+        for name in ("num_leapfrog", "batch_size", "num_draws"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}.")
         if self.memory is not None and not 0 <= self.memory < 1:
             raise ValueError(f"memory must lie in [0, 1), got {self.memory}.")
         if not 0 <= self.burn_in < 1:

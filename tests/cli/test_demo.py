@@ -19,7 +19,7 @@ import torch
 
 import singulab as sl
 from fake_measurement import check, measurement
-from singulab.cli import demo, measure
+from singulab.cli import demo, demo_page, measure
 from singulab.cli.demo_page import SNIPPET, Checkpoint, Findings, Network, answer
 from singulab.cli.inputs import ModelConfig
 from singulab.cli.main import main
@@ -27,7 +27,7 @@ from singulab.development.curve import Curve
 from singulab.development.stages import stages
 from singulab.zoo.digits import digits, multilayer_perceptron
 
-TRAIN = demo.train
+TRAIN, GRID = demo.train, demo_page.figure.traces_grid
 HIGH = 60.0  # fake λ̂ of the memorising network
 
 
@@ -67,13 +67,21 @@ def trained(label, seed, training_loss):
     return TRAIN(label, digits(seed=seed, shuffled_labels=label == demo.SHUFFLED), config)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Networks are trained once, and fewer shuffled curves are tried."""
-    monkeypatch.setattr(demo, "NUM_CONTROLS", 3)
-    monkeypatch.setattr(
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    """Networks are trained once, few shuffled curves are tried, and two traces stand for all."""
+    patch.setattr(demo, "NUM_CONTROLS", 3)
+    patch.setattr(
         demo, "train", lambda label, data, config: trained(label, config.seed, config.training_loss)
     )
+    patch.setattr(
+        demo_page.figure, "traces_grid", lambda named: GRID(dict(list(named.items())[:2]))
+    )
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch):
+    if "slow" not in request.keywords:
+        quicken(monkeypatch)
 
 
 def told(capsys) -> str:
@@ -86,12 +94,8 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     """Folder and output of one demo on fake measurements."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        quicken(patch)
         faked(patch, fails=("true-000016-behavioural",))
-        patch.setattr(
-            demo,
-            "train",
-            lambda label, data, config: trained(label, config.seed, config.training_loss),
-        )
         assert main(["demo", "--run", str(folder)]) == 0
     return folder, " ".join(out.getvalue().split())
 
@@ -286,7 +290,6 @@ def test_again_with_json_it_prints_the_records_and_writes_the_same_page(
     finished, records, text, monkeypatch, capsys
 ):
     faked(monkeypatch, fails=("true-000016-behavioural",))
-    monkeypatch.setattr(demo, "NUM_CONTROLS", 100)
     before = torch.get_num_threads()
     assert main(["demo", "--run", str(finished[0]), "--json"]) == 0
     assert torch.get_num_threads() == before
@@ -403,9 +406,7 @@ def test_the_page_s_own_code_fits_the_library(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_demo_answers_in_three_minutes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo, "train", TRAIN)
-    monkeypatch.setattr(demo, "NUM_CONTROLS", 100)
+def test_the_whole_demo_answers_in_three_minutes(tmp_path, capsys):
     started = time.monotonic()
     assert main(["demo", "--run", str(tmp_path), "--json"]) == 0
     assert time.monotonic() - started < 180

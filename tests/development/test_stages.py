@@ -62,10 +62,10 @@ def test_false_alarms_on_shuffled_curves_stay_at_the_level():
 
 @pytest.mark.parametrize("error", [0.25, 0.1 + 0.06 * X], ids=["equal", "growing"])
 def test_false_alarms_on_flat_curves_stay_at_the_level(error):
-    results = found(FLAT, error, num_curves=200)
-    assert sum(bool(r.borders) for r in results) <= binom.isf(1e-3, 200, 0.05)
+    results = found(FLAT, error, num_curves=120)
+    assert sum(bool(r.borders) for r in results) <= binom.isf(1e-3, 120, 0.05)
     # The direction of the one stage is a claim too.
-    assert sum(directions(r) != ("flat",) for r in results) <= binom.isf(1e-3, 200, 0.05)
+    assert sum(directions(r) != ("flat",) for r in results) <= binom.isf(1e-3, 120, 0.05)
 
 
 def test_too_small_error_bars_raise_no_more_alarms():
@@ -122,13 +122,13 @@ def test_a_rise_and_fall_ends_in_rise_and_fall_with_its_size():
 
 
 def test_no_more_borders_than_planted():
-    results = found(JUMP, 0.25, num_curves=200)
-    assert sum(len(r.borders) > 1 for r in results) <= 0.1 * 200
+    results = found(JUMP, 0.25, num_curves=120)
+    assert sum(len(r.borders) > 1 for r in results) <= 0.1 * 120
 
 
 def test_the_error_of_a_change_is_right():
     # In the middle of nowhere: one line, so the change is a plain weighted regression.
-    results = found(RISE, 0.3, num_curves=300)
+    results = found(RISE, 0.3, num_curves=150)
     z = [
         (r.stages[0].change - (X[-1] - X[0])) / r.stages[0].change_se
         for r in results

@@ -54,7 +54,7 @@ def test_hmc_on_the_exact_loss_returns_the_gold_value(name, localization, step_s
     [
         pytest.param("x^2y^2 at (0,1)", 0.01, 2000, marks=pytest.mark.slow),
         pytest.param("x^2+y^4", 0.006, 4000, marks=pytest.mark.slow),
-        pytest.param("polynomial-2-2", 0.006, 6000, marks=pytest.mark.slow),
+        pytest.param("polynomial-2-2", 0.006, 2500, marks=pytest.mark.slow),
     ],
 )
 def test_hmc_on_a_plane_potential_returns_its_quadrature(name, step_size, num_draws):
@@ -63,7 +63,7 @@ def test_hmc_on_a_plane_potential_returns_its_quadrature(name, step_size, num_dr
     trace = sl.sample(case.exact_potential(1.0), kernel, num_chains=16, num_draws=num_draws, seed=1)
     found = sl.estimate.llc(trace, burn_in=num_draws // 8)
     truth = case.truth(1.0)
-    assert found.se < 0.06 * truth.value
+    assert found.se < 0.1 * truth.value
     assert abs(truth.z(found.value, found.se)) <= 4
 
 

@@ -37,7 +37,7 @@ FOLDER = Path("benchmarks")
 class BenchConfig(CommandConfig):
     """Flags of every benchmark."""
 
-    record: bool = True  # write benchmarks/records/DATE_NAME.json
+    record: bool = True  # whether benchmarks/records/DATE_NAME.json is written
 
 
 class Benchmark(NamedTuple):

@@ -1,7 +1,7 @@
 """Monte Carlo error and convergence of (chain, draw) arrays, by ArviZ's estimators."""
 
 import numpy as np
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]

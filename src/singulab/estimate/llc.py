@@ -152,7 +152,7 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     corrected = energy - factor * noise.mean(1, keepdims=True)
     raw = of_draws(energy)
     halving, halving_se = 0.0, math.inf
-    weights = 1 / np.maximum(errors, 1e-300) ** 2
+    weights = 1 / np.maximum(errors, 1e-150) ** 2
     smaller_only = False
     if len(groups) == 2:
         halving, halving_se = float(values[0] - values[1]), float(np.hypot(*errors))

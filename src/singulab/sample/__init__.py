@@ -24,9 +24,9 @@ __all__ = [
     "HMC",
     "KERNELS",
     "MALA",
-    "RMSpropSGLD",
     "SGLD",
     "SGNHT",
     "LeimkuhlerMatthews",
+    "RMSpropSGLD",
     "sample",
 ]

@@ -6,6 +6,7 @@ functions here look at where the chains are.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,9 @@ from singulab.potential import LocalPotential
 from singulab.rng import Purpose, generator
 from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner
 
-_PROBE = 0.5  # length of the finite difference, in standard deviations of the stiffest direction found
+_PROBE = (
+    0.5  # length of the finite difference, in standard deviations of the stiffest direction found
+)
 _MARGIN = 1.15  # safety on the top curvature
 _DEAREST = 1.0  # cost of the rotations, relative to the gradient, above which the diagonal is taken
 
@@ -35,19 +38,14 @@ def choose(potential: LocalPotential, wanted: str = "auto") -> str:
     rotations = sum(
         2 * a * b * ((a if a <= 1024 else 0) + (b if b <= 1024 else 0)) for a, b in sides
     )
-    tokens = (potential.batch_size or 1) * _tokens(landscape)
+    tokens = (potential.batch_size or 1) * landscape.positions_per_datum
     return "ekfac" if rotations <= _DEAREST * 3 * tokens * potential.dim else "diagonal"
-
-
-def _tokens(landscape: ModelLandscape) -> float:
-    """Positions per datum at which a weight is used."""
-    return landscape.positions_per_datum
 
 
 def preconditioner(
     potential: LocalPotential,
     position: Float[Tensor, "chain dim"],
-    feed: Callable[..., object],
+    feed: Callable[..., Any],
     *,
     kind: str,
     seed: int,
@@ -105,7 +103,7 @@ def preconditioner(
 def _hutchinson(
     potential: LocalPotential,
     position: Float[Tensor, "chain dim"],
-    feed: Callable[..., object],
+    feed: Callable[..., Any],
     *,
     seed: int,
     step: int,
@@ -137,7 +135,7 @@ def top_curvature(
     potential: LocalPotential,
     position: Float[Tensor, "chain dim"],
     scale: Preconditioner,
-    feed: Callable[..., object],
+    feed: Callable[..., Any],
     groups: list[list[int]],
     *,
     seed: int,

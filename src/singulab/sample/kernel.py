@@ -95,12 +95,23 @@ class Target:
 class Kernel(Protocol):
     """``init`` and ``step``; ``name`` appears in traces, ``biased`` says why not to trust the result."""
 
-    name: str
-    biased: str | None
+    @property
+    def name(self) -> str:
+        """How the kernel is called in traces and settings."""
 
-    def init(self, position: Float[Tensor, "chain dim"], target: Target) -> Any: ...
+    @property
+    def biased(self) -> str | None:
+        """Why its law is wrong, if it is."""
 
-    def step(self, state: Any, target: Target) -> tuple[Any, Info]: ...
+    @property
+    def step_size(self) -> float | Sequence[float]:
+        """ε, one for all chains or one each."""
+
+    def init(self, position: Float[Tensor, "chain dim"], target: Target) -> Any:
+        """The state of chains that start at ``position``."""
+
+    def step(self, state: Any, target: Target) -> tuple[Any, Info]:
+        """Move every chain once."""
 
 
 def root(step: Tensor | float) -> Tensor | float:

@@ -20,6 +20,8 @@ from singulab.sample.precondition import Identity, Preconditioner
 
 
 class State(NamedTuple):
+    """What the next step needs."""
+
     position: Float[Tensor, "chain dim"]
     noise: Float[Tensor, "chain dim"]  # ξ_t, used again by the next step
 

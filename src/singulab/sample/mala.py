@@ -23,6 +23,8 @@ from singulab.sample.precondition import Identity, Preconditioner
 
 
 class State(NamedTuple):
+    """What the next step needs."""
+
     position: Float[Tensor, "chain dim"]
     gradient: Float[Tensor, "chain dim"]  # ∇U at the position
     excess: Float[Tensor, " chain"]  # L − L(w*) there

@@ -470,7 +470,8 @@ class LangevinPlan(Plan):
             facts["top"] *= 3.0
             facts["memory"] *= 0.6
             self.note(
-                f"production was restarted with a third of the step: {int(lost.sum())} of {self.num_chains} chains blew up"
+                f"production was restarted with a third of the step: {int(lost.sum())} of "
+                f"{self.num_chains} chains blew up"
             )
             facts["cost"]["dead"] = facts["cost"].get("dead", 0.0) + facts["cost"].pop(
                 "production", 0.0
@@ -554,7 +555,8 @@ class ExactPlan(Plan):
             error=0.0,
             rounds=0,
             anchor=math.log(4 * step),
-            segment=0, ceiling=math.inf,
+            segment=0,
+            ceiling=math.inf,
         )
         self._continue_warm_up()
 
@@ -595,14 +597,16 @@ class ExactPlan(Plan):
             if self.facts["rounds"] < self.TRAJECTORIES and self.spent < share:
                 self._continue_warm_up()
                 return True
-            self.facts["step_size"] = math.exp(min(self.facts["mean_log_step"], self.facts["ceiling"]))
+            self.facts["step_size"] = math.exp(
+                min(self.facts["mean_log_step"], self.facts["ceiling"])
+            )
             self.facts["phase"] = "production"
             self._start_production()
             return True
         verdict = self._judged()
         end = self._next_end()
         if verdict.enough or end <= self.simulation.step:
-            self.facts["stability"] = float(self.simulation.kernel.step_size) * self._measure_top()
+            self.facts["stability"] = self.facts["step_size"] * self._measure_top()
             return False
         self.facts["end"] = end
         return True
@@ -637,7 +641,7 @@ class ExactPlan(Plan):
         kernel = self.simulation.kernel
         assert isinstance(kernel, HMC)
         step, start = self.simulation.step, self.facts["production_from"]
-        cost = kernel.num_leapfrog * self.num_chains
+        cost = float(kernel.num_leapfrog * self.num_chains)
         if isinstance(self.potential.landscape, ModelLandscape):
             n = self.potential.landscape.source.num_data or 1
             cost *= n / (self.potential.batch_size or 128) * self.potential.landscape.cost
@@ -649,7 +653,7 @@ class ExactPlan(Plan):
         assert isinstance(kernel, HMC)
         return {
             "kernel": "hmc",
-            "step_size": float(kernel.step_size),
+            "step_size": float(self.facts["step_size"]),
             "stability": float(self.facts.get("stability", math.nan)),
             "num_leapfrog": float(kernel.num_leapfrog),
             "num_chains": float(self.num_chains),

@@ -17,9 +17,11 @@ _LARGEST_BASIS = 1024  # sides longer than this keep their own coordinates
 
 @runtime_checkable
 class Preconditioner(Protocol):
-    """S, its transpose, and the size of each coordinate it scales."""
+    """S, its transpose, and the loss's share in each coordinate."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How it is called in saved runs."""
 
     def apply(self, z: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
         """S z."""

@@ -20,6 +20,8 @@ from singulab.sample.kernel import Info, Target, root
 
 
 class State(NamedTuple):
+    """What the next step needs."""
+
     position: Float[Tensor, "chain dim"]
     square: Float[Tensor, "chain dim"]  # v
 

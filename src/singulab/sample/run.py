@@ -183,11 +183,7 @@ class Simulation:
         step = self.kernel.step_size
         steps = [step] * len(group) if isinstance(step, int | float) else [step[c] for c in group]
         factor = torch.tensor(steps, dtype=noise.dtype, device=noise.device)
-        return (
-            factor
-            * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory))
-            * heat
-        )
+        return factor * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory)) * heat
 
     def recorded(self) -> Float[Tensor, "draw chain field"]:
         """All records so far, on the CPU in float64."""
@@ -355,12 +351,14 @@ def sample(
             raise ValueError(f"unknown kernel {kernel!r}; choose from {sorted(KERNELS)}.")
         if step_size is None:
             raise ValueError(f"kernel {kernel!r} given by name needs step_size.")
-        kernel = KERNELS[kernel](step_size=step_size)
-    elif step_size is not None:
-        raise ValueError("step_size belongs to the kernel; give one or the other.")
+        chosen: Kernel = KERNELS[kernel](step_size=step_size)
+    else:
+        if step_size is not None:
+            raise ValueError("step_size belongs to the kernel; give one or the other.")
+        chosen = kernel
     with potential.landscape.ready():
         simulation = Simulation(
-            potential, kernel, num_chains=num_chains, seed=seed, stacked=stacked
+            potential, chosen, num_chains=num_chains, seed=seed, stacked=stacked
         )
         simulation.advance(num_draws)
     return simulation.trace()

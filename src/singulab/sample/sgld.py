@@ -22,6 +22,8 @@ from singulab.sample.precondition import Identity, Preconditioner
 
 
 class State(NamedTuple):
+    """What the next step needs."""
+
     position: Float[Tensor, "chain dim"]
 
 

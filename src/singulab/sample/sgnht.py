@@ -24,6 +24,8 @@ from singulab.sample.kernel import Info, Target, root
 
 
 class State(NamedTuple):
+    """What the next step needs."""
+
     position: Float[Tensor, "chain dim"]
     velocity: Float[Tensor, "chain dim"]
     friction: Float[Tensor, "chain one"]  # ξ

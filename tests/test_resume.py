@@ -1,0 +1,324 @@
+"""A run that is killed, stopped or handed to another measurement."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import singulab as sl
+from networks import integers, normal, perceptron
+from singulab.errors import CorruptFileError, InterruptedRunError, StaleRunError
+from singulab.files import read_state, write_sealed
+from singulab.sample import saver as saver_module
+from singulab.sample.run import Simulation
+from singulab.sample.saver import Saver
+
+X, Y = normal(60, 3), integers(2, 60)
+
+
+def network(*, model: torch.nn.Module | None = None, x=X, loss: Any = "cross_entropy", **knobs):
+    model = perceptron() if model is None else model
+    knobs = {"batch_size": 12, "labels": "model", "localization": 3.0, **knobs}
+    potential = sl.LocalPotential.of(model, (x, Y), loss, **knobs)
+    potential.landscape.stacked = True  # which is faster depends on the clock
+    return potential
+
+
+def function() -> sl.LocalPotential:
+    def valley(w):
+        return w["x"].prod(1) ** 2 + (w["y"] ** 4).sum(1)
+
+    center = {"x": torch.zeros(2), "y": torch.zeros(1)}
+    return sl.LocalPotential.from_function(valley, center, nbeta=50.0)
+
+
+SMALL = {"max_gradients": 300, "num_chains": 2, "relative_error": 0.02}
+PLANS: dict[str, tuple[Callable[[], sl.LocalPotential], dict[str, Any]]] = {
+    "auto": (network, SMALL),
+    "auto, in turn": (network, SMALL),
+    "function": (function, {"max_gradients": 8000, "num_chains": 8, "relative_error": 0.1}),
+    "function, fixed step": (
+        function,
+        {"settings": sl.Settings(kernel="hmc", step_size=0.1, max_gradients=2000, num_chains=4)},
+    ),
+} | {
+    kernel: (
+        network,
+        {"settings": sl.Settings(kernel=kernel, step_size=1e-3, num_draws=60, num_chains=2)},
+    )
+    for kernel in ("sgld", "leimkuhler_matthews", "baoab", "rmsprop_sgld", "sgnht", "mala")
+}
+
+
+def measured(plan: str, run: Path | None, **knobs: Any) -> sl.Measurement:
+    make, settings = PLANS[plan]
+    potential = make()
+    if plan == "auto, in turn":
+        potential.landscape.stacked = None
+        potential.landscape.try_stacked = lambda *_: _said_aloud(potential.landscape)
+    return sl.measure(potential, run=run, **settings, **knobs)
+
+
+def _said_aloud(landscape) -> bool:
+    landscape.notes.append("chains run in turn: for a reason")
+    return False
+
+
+def assert_same(one: sl.Measurement, other: sl.Measurement) -> None:
+    """Bitwise, but for the time that it took."""
+    assert one.trace is not None
+    assert other.trace is not None
+    assert one.trace.dataset.identical(other.trace.dataset)
+    told = [{**m.to_dict(), "seconds": 0} for m in (one, other)]
+    assert told[0] == told[1]
+
+
+class Crash(BaseException):
+    """Stands for a kill: nothing in the package may catch it."""
+
+
+def crash_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """From now on the state is saved at the ``step``-th opportunity, and then the process dies."""
+    opportunities = iter(range(1, 10**9))
+    save = Saver.save
+
+    def save_and_die(self, *args):
+        save(self, *args)
+        raise Crash
+
+    due = property(lambda saver: saver.run is not None and next(opportunities) == step)
+    monkeypatch.setattr(Saver, "due", due)
+    monkeypatch.setattr(Saver, "save", save_and_die)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_run_that_dies_again_and_again_ends_like_an_undisturbed_one(
+    tmp_path, monkeypatch, unchecked, plan
+):
+    undisturbed = measured(plan, None)
+    for deaths in itertools.count():
+        with monkeypatch.context() as patch:
+            crash_at(patch, (1, 7, 30, 64)[deaths % 4])
+            try:
+                resumed = measured(plan, tmp_path / "run")
+                break
+            except Crash:
+                pass
+    assert deaths >= 2
+    assert_same(resumed, undisturbed)
+    folder = tmp_path / "run" / "measurement"
+    assert sorted(os.listdir(folder)) == ["result.json", "trace.zarr"]
+
+
+def killed(plan: str, run: Path) -> None:
+    saver_module._INTERVAL = 0.05
+    measured(plan, run)
+
+
+@pytest.mark.parametrize("plan", ["auto", "function"])
+def test_a_killed_process_is_continued_bitwise(tmp_path, unchecked, plan):
+    process = multiprocessing.get_context("fork").Process(
+        target=killed, args=(plan, tmp_path / "run"), daemon=True
+    )
+    process.start()
+    state = tmp_path / "run" / "measurement" / "state.bin"
+    for _ in range(2000):
+        if state.exists() or not process.is_alive():
+            break
+        time.sleep(0.005)
+    time.sleep(0.03)  # into the next interval
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    facts = read_state(state)[1]
+    assert facts["step"] > 0
+    assert_same(measured(plan, tmp_path / "run"), measured(plan, None))
+
+
+@pytest.mark.parametrize(
+    "plan, number",
+    [("auto", signal.SIGTERM), ("function", signal.SIGTERM), ("function", signal.SIGINT)],
+)
+def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path, unchecked, plan, number):
+    asked: list[float] = []
+
+    def ask(progress: sl.Progress) -> None:
+        if not asked and progress.done > 0:
+            asked.append(progress.done)
+            os.kill(os.getpid(), number)
+
+    handler = signal.getsignal(number)
+    with pytest.raises(InterruptedRunError, match="Run the same call again to go on") as caught:
+        measured(plan, tmp_path / "run", on_progress=ask)
+    assert asked
+    assert signal.getsignal(number) is handler
+    assert caught.value.run == tmp_path / "run" / "measurement"
+    assert not (caught.value.run / "result.json").exists()
+    assert_same(measured(plan, tmp_path / "run"), measured(plan, None))
+
+
+def test_without_a_folder_ctrl_c_is_ctrl_c(unchecked):
+    def press(progress: sl.Progress) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        measured("auto", None, on_progress=press)
+
+
+def test_a_finished_run_is_read_and_not_run_again(tmp_path, monkeypatch, unchecked):
+    first = measured("auto", tmp_path / "run")
+    monkeypatch.setattr(Simulation, "__init__", None)
+    again = measured("auto", tmp_path / "run")
+    assert_same(first, again)
+    assert again.seconds == first.seconds
+    assert_same(sl.Measurement.load(tmp_path / "run"), first)
+
+
+def test_a_run_folder_says_what_it_holds(tmp_path, unchecked):
+    m = measured("function", tmp_path / "run", seed=5)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["seed"] == 5
+    assert config["settings"]["nbeta"] == m.nbeta
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A finished run, and one that was stopped."""
+    folder = tmp_path_factory.mktemp("runs")
+    sl.measure(network(), run=folder / "finished", **SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(patch, 5)
+        with pytest.raises(Crash):
+            sl.measure(network(), run=folder / "stopped", **SMALL)
+    assert (folder / "stopped" / "measurement" / "state.bin").exists()
+    return folder
+
+
+OTHERS: dict[str, tuple[Callable[[], sl.LocalPotential], dict[str, Any], str]] = {
+    "weights": (lambda: network(model=perceptron(seed=1)), SMALL, "weights was"),
+    "selection": (lambda: network(weights="0.*"), SMALL, "components was"),
+    "data": (lambda: network(x=X + 0.01), SMALL, "data was"),
+    "loss": (lambda: network(loss=lambda f, y: (f - y).square().sum(1)), SMALL, "loss was"),
+    "nbeta": (lambda: network(nbeta=9.0), SMALL, r"settings\.nbeta was 14\.65\d+, is 9\.0"),
+    "localization": (lambda: network(localization=4.0), SMALL, r"settings\.localization was"),
+    "seed": (network, {**SMALL, "seed": 1}, "seed was 0, is 1"),
+    "chains": (network, {**SMALL, "num_chains": 3}, r"settings\.num_chains was 2, is 3"),
+    "budget": (network, {**SMALL, "max_gradients": 1300}, r"settings\.max_gradients was 300"),
+}
+
+
+@pytest.mark.parametrize("kind", ["finished", "stopped"])
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_run_of_another_measurement_is_refused_and_left_alone(
+    tmp_path, unchecked, runs, kind, what
+):
+    make, knobs, sentence = OTHERS[what]
+    folder = tmp_path / kind
+    shutil.copytree(runs / kind, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(StaleRunError, match=sentence) as caught:
+        sl.measure(make(), run=folder, **knobs)
+    assert "Give this one a folder of its own" in str(caught.value)
+    assert len(str(caught.value)) < 700
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {p.name for p in before} == {p.name for p in after}
+    unchanged = [path for path in before if path.name != "environment.json"]
+    assert all(before[path] == after[path] for path in unchanged)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flip, cut])
+@pytest.mark.parametrize(
+    "kind, name",
+    [("stopped", "state.bin"), ("finished", "result.json"), ("finished", "trace.zarr")],
+)
+def test_a_damaged_file_of_a_run_is_named(tmp_path, unchecked, runs, kind, name, damage):
+    folder = tmp_path / "run"
+    shutil.copytree(runs / kind, folder)
+    path = folder / "measurement" / name
+    largest = (
+        path
+        if path.is_file()
+        else max(
+            (p for p in (path / "excess_loss").rglob("*") if p.is_file()),
+            key=lambda p: p.stat().st_size,
+        )
+    )
+    damage(largest)
+    with pytest.raises(CorruptFileError, match=f"{name} cannot be read") as caught:
+        sl.measure(network(), run=folder, **SMALL)
+    assert caught.value.path == path
+
+
+def test_a_sealed_file_that_is_no_measurement_is_named(tmp_path):
+    write_sealed(tmp_path / "result.json", {"quantity": "llc"})
+    with pytest.raises(CorruptFileError, match="it is not a measurement"):
+        sl.Measurement.load(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sl.Measurement.load(tmp_path / "nowhere")
+
+
+# ── the saver by itself ───────────────────────────────────────────────────────────────────────
+
+
+def test_saving_is_due_every_interval_and_costs_a_fiftieth_of_the_time(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def slow(*args):
+        clock[0] += 1.0
+
+    monkeypatch.setattr(saver_module, "write_state", slow)
+    saver = Saver(tmp_path, {})
+    assert not saver.due
+    clock[0] = 109.9
+    assert not saver.due
+    clock[0] = 110.1
+    assert saver.due
+    saver.save({}, {})
+    clock[0] = 111.1 + 49
+    assert not saver.due
+    clock[0] = 111.1 + 51
+    assert saver.due
+
+
+def test_without_a_folder_nothing_is_ever_due():
+    with Saver(None, {}) as saver:
+        assert saver.path is None
+        assert not saver.due
+        assert saver.load() is None
+        saver.save({}, {})
+        saver.clear()
+
+
+def test_a_saver_gives_signals_back_after_an_exception(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def fail():
+        with Saver(tmp_path, {}):
+            assert signal.getsignal(signal.SIGTERM) is not before
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert signal.getsignal(signal.SIGTERM) is before
