@@ -241,11 +241,13 @@ def test_a_loss_that_is_nan_away_from_the_center_fails_by_name(unchecked):
         far = (output - target).square().sum(1)
         return torch.where(far > 1e-12, far * math.nan, far)
 
-    m = sl.measure(
-        perceptron(), DATA, brittle, labels="model", max_gradients=300, batch_size=20, num_chains=2
-    )
+    knobs = {"labels": "model", "batch_size": 20, "num_chains": 2}
+    m = sl.measure(perceptron(), DATA, brittle, max_gradients=1200, **knobs)
     assert "living_chains" in failed(m)
     assert math.isnan(m.llc.value)
+    short = sl.measure(perceptron(), DATA, brittle, max_gradients=300, **knobs)
+    assert "budget" in failed(short)
+    assert short.gradients["total"] < 1.5 * 300
 
 
 def test_a_flat_loss_is_sampled_at_the_width_of_its_tether(unchecked):

@@ -15,7 +15,7 @@ def fingerprint(*parts: Any) -> str:
             tensor = part.detach().cpu().contiguous()
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             if tensor.numel():
-                digest.update(memoryview(tensor.view(-1).view(torch.uint8).numpy()))
+                digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
         else:
             digest.update(repr(part).encode())
         digest.update(b"|")

@@ -372,7 +372,7 @@ class LangevinPlan(Plan):
     def _turn_warm_up(self) -> bool:
         facts, step = self.facts, self.simulation.step
         share = self.WARM_UP * min(self.budget, DEFAULT_BUDGET)
-        if bool(self._lost().any()) and facts["restarts"] < 20:
+        if bool(self._lost().any()) and facts["restarts"] < 20 and self.spent < self.budget:
             facts["restarts"] += 1
             facts["top"] *= 3.0
             facts["end"] = step + self.FIRST * 2 ** facts["stage"]
