@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +54,19 @@ class Config(BenchConfig):
     keep: bool = True  # write src/singulab/zoo/gold.json
 
 
-def run(config: Config, on_progress: Callable[[sl.Progress], None]) -> dict[str, Any]:
+def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, Any]:
     """One row per case, γ and labels."""
     rows: list[dict[str, Any]] = []
-    for name in config.cases:
-        for localization in config.localizations:
-            for labels in config.labels:
-                record = gold(CASES[name], localization, labels, config, on_progress)
-                if config.keep:
-                    keep(record)
-                rows.append(_row(record))
+    wanted = list(product(config.cases, config.localizations, config.labels))
+    for done, (name, localization, labels) in enumerate(wanted):
+
+        def within(what: str, share: float, done: int = done) -> None:
+            on_progress(what, (done + share) / len(wanted))
+
+        record = gold(CASES[name], localization, labels, config, within)
+        if config.keep:
+            keep(record)
+        rows.append(_row(record))
     return {"rows": rows, "passed": all(row["passed"] for row in rows)}
 
 
@@ -71,7 +75,7 @@ def gold(
     localization: float,
     labels: str,
     config: Config,
-    on_progress: Callable[[sl.Progress], None],
+    on_progress: Callable[[str, float], None],
 ) -> dict[str, Any]:
     """One record for gold.json."""
     start = time.monotonic()
@@ -89,17 +93,8 @@ def gold(
         simulation.advance(simulation.step + ROUND)
         found = _summary(simulation.trace(), config)
         seconds, draws = time.monotonic() - start, simulation.step - first
-        on_progress(
-            sl.Progress(
-                f"{case.name} γ={localization:g} {labels}",
-                draws,
-                config.max_draws,
-                simulation.cost / seconds,
-                min((config.max_draws - draws) * seconds / draws, config.max_seconds - seconds),
-                found["value"],
-                found["error"],
-            )
-        )
+        told = f"{case.name} γ={localization:g} {labels}: {found['value']} ± {found['error']}"
+        on_progress(told, max(draws / config.max_draws, min(seconds / config.max_seconds, 1.0)))
         if found["equilibrated"] or draws >= config.max_draws or seconds > config.max_seconds:
             break
     return {

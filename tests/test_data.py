@@ -275,7 +275,7 @@ def test_curvature_takes_batches_of_a_stream_without_disturbing_the_chains():
     ],
     ids=["Dataset", "DataLoader", "Feed", "workers"],
 )
-def test_reading_data_leaves_the_global_generators_alone(make):
+def test_reading_data_leaves_the_global_generators_alone(unchecked, make):
     before = torch.random.get_rng_state(), random.getstate()
     make()
     assert torch.equal(torch.random.get_rng_state(), before[0])

@@ -248,8 +248,16 @@ def test_a_truth_record_becomes_two_tables(make_truth):
     assert "| x²y² | 0.360 ± 0.004<br>0.3614 | none, *flagged*<br>0.4497 |" in told
 
 
-def test_a_link_between_pages_leads_somewhere():
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\((?!http)([^)#]*)(?:#[^)]*)?\)", text):
-            assert not target or (page.parent / target).exists(), f"{page.name}: {target}"
+def anchors(page: Path) -> set[str]:
+    """What its headings are called in a link."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_between_pages_leads_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", text):
+        aim = page.parent / target if target else page
+        assert aim.exists(), target
+        assert not anchor or anchor in anchors(aim), f"{target}#{anchor}"

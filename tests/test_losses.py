@@ -342,6 +342,7 @@ SCORED = {
     "class probabilities": (CrossEntropy(), LOGITS, softmax(6, 4)),
     "an ignored datum": (CrossEntropy(), LOGITS, torch.full((6,), -100)),
     "pixels": (CrossEntropy(), PIXELS, LABELS.clamp(min=0)),
+    "pixel probabilities": (CrossEntropy(), PIXELS, softmax(3, 4, 2, 2)),
     "ignored pixels": (CrossEntropy(), PIXELS, LABELS),
     "next_token": (NextToken(), normal(4, 3, 3), integers(3, 4, 3)),
     "tokens": (

@@ -355,6 +355,19 @@ def test_gradients_may_be_switched_off_around_a_measurement(unchecked):
     assert m.trace.dead_chains == ()
 
 
+def test_numbers_of_numpy_are_numbers(unchecked, tmp_path):
+    knobs = {
+        "max_gradients": np.float32(150),
+        "num_chains": np.int64(2),
+        "batch_size": np.int32(8),
+        "nbeta": np.float32(8.5),
+        "seed": np.int64(3),
+    }
+    data = sl.Data(Stream(), n=np.int64(24))
+    m = sl.measure(MODEL, data, "gaussian", labels="model", run=tmp_path, **knobs)
+    assert sl.Measurement.load(tmp_path).to_dict() == m.to_dict()
+
+
 def test_progress_tells_phase_cost_and_value(unchecked):
     seen: list[sl.Progress] = []
     sl.measure(

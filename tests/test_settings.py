@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -54,9 +55,13 @@ def test_settings_come_back_from_a_file(tmp_path):
     assert "localization" not in (tmp_path / "s.toml").read_text()
 
 
-def test_numbers_of_numpy_are_written_as_numbers():
-    chosen = sl.Settings(nbeta=np.float64(2.5), localization=np.float64(1e-7))
+def test_numbers_of_numpy_become_plain_numbers(unchecked):
+    chosen = sl.Settings(
+        nbeta=np.float32(2.5), localization=np.float64(1e-7), num_chains=np.int64(3)
+    )
+    assert chosen == sl.Settings(nbeta=2.5, localization=1e-7, num_chains=3)
     assert sl.Settings.from_toml(chosen.to_toml()) == chosen
+    assert json.loads(json.dumps(chosen.to_dict())) == chosen.to_dict()
 
 
 def test_a_damaged_or_foreign_file_is_named(tmp_path):

@@ -56,7 +56,8 @@ class Data:
     ) -> None:
         if n is not None and n < 2:
             raise ValueError(f"n must be at least 2, got {n}.")
-        self.source, self.n, self.collate = source, n, collate
+        self.source, self.collate = source, collate
+        self.n = None if n is None else int(n)
         self.subset: Tensor | None = None
         if subset is not None:
             chosen = torch.as_tensor(subset)

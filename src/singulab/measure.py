@@ -96,7 +96,20 @@ class Measurement:
             if self.passed
             else "FAILED " + ", ".join(c.name for c in self.checks if not c.passed)
         )
-        return f"{self.quantity} {self.llc} [{state}]\n{self.scale}"
+        lines = [f"{self.quantity} {self.llc} [{state}]", self.scale]
+        return "\n".join([*lines, self.chosen] if self.settings.found else lines)
+
+    @property
+    def chosen(self) -> str:
+        """What was chosen and spent, and λ̂ before the extrapolation, on one line."""
+        found = self.settings.found
+        told = [str(found.get("kernel", self.settings.kernel))]
+        told += [str(found["preconditioner"])] if "preconditioner" in found else []
+        told += [f"step {found['step_size']:.3g}"] if "step_size" in found else []
+        if "num_chains" in found and "num_draws" in found:
+            told.append(f"{found['num_chains']:.0f} chains of {found['num_draws']:.0f} draws")
+        told.append(f"{self.gradients.get('total', math.nan):.0f} gradient units")
+        return f"chosen: {', '.join(told)}; before noise extrapolation {self.raw}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; what is not a finite number becomes None."""
@@ -266,7 +279,7 @@ def measure(
         batch_size: B; for hardware speed, not for accuracy.
         relative_error: wanted standard error of λ̂, relative to λ̂.
         max_gradients: budget in gradient units (one forward and backward pass of a minibatch); default
-            16 000.
+            16 000, and 2·10⁷ for a loss given as a function.
         run: folder in which state and result are kept; the same call resumes from it.
         device: where to compute; default where the model is.
         seed: a non-negative integer; the same seed gives the same numbers.
@@ -325,7 +338,7 @@ def measure(
         settings = _resolve(settings, potential)
         folder = None if run is None else Path(run)
         if folder is not None:
-            config = finite({"settings": settings.to_dict(), "seed": seed})
+            config = finite({"settings": settings.to_dict(), "seed": int(seed)})
             if (folder / "config.json").exists():
                 refuse_other(folder, read_json(folder / "config.json"), config)
             write_run_files(folder, config)

@@ -106,7 +106,7 @@ class LocalPotential:
         if size is not None and size < 1:
             raise ValueError(f"batch_size must be at least 1, got {size}.")
         if size is not None:
-            size += size % 2  # gradient noise is seen between the halves of a batch
+            size = int(size + size % 2)  # gradient noise is seen between the halves of a batch
             size = size if source.num_data is None else min(size, source.num_data)
         source = source.to(place)
         landscape = ModelLandscape(

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from singulab.errors import CorruptFileError
 from singulab.files import write_atomic
 
@@ -59,6 +61,10 @@ class Settings:
     )  # what warm-up found; information only
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, np.generic):  # numbers of numpy are neither JSON nor TOML
+                object.__setattr__(self, each.name, value.item())
         for name in ("nbeta", "step_size", "relative_error", "max_gradients"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -91,6 +97,10 @@ class Settings:
             raise ValueError(f"memory must lie in [0, 1), got {self.memory}.")
         if not 0 <= self.burn_in < 1:
             raise ValueError(f"burn_in is a share in [0, 1), got {self.burn_in}.")
+        if self.kernel == "auto" and (self.step_size is not None or self.num_draws is not None):
+            raise ValueError(
+                "kernel='auto' finds its own step_size and num_draws; name a kernel to fix them."
+            )
         if self.kernel in ("rmsprop_sgld", "sgnht", "mala") and self.step_size is None:
             raise ValueError(f"kernel {self.kernel!r} is not tuned here; give step_size.")
 

@@ -84,9 +84,20 @@ def test_the_tuning_finds_a_step_that_is_mostly_accepted(gold):
     case = CASES["reduced-rank-2"]
     config = gold.Config(max_draws=200, relative_error=0.05, virial_error=0.1, rhat=1.1)
     heard = []
-    record = gold.gold(case, 100.0, "data", config, heard.append)
+    record = gold.gold(case, 100.0, "data", config, lambda *told: heard.append(told))
     assert record["equilibrated"]
     assert 0.6 < record["evidence"]["acceptance"] < 0.97
     truth = case.truth(100.0)
     assert abs(truth.z(record["value"], record["error"])) <= 4
-    assert heard[-1].llc == record["value"]
+    assert str(record["value"]) in heard[-1][0]
+    assert 0 < heard[-1][1] <= 1
+
+
+@pytest.mark.parametrize("name", ["T1", "T2"])
+@pytest.mark.parametrize("localization", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize("labels", ["data", "model"])
+def test_the_tanh_networks_have_gold_values_of_their_own(name, localization, labels):
+    truth = CASES[name].truth(localization, labels=labels)
+    assert truth.error <= 0.01 * truth.value
+    assert abs(truth.evidence["virial"] - 1) <= 0.02
+    assert truth.evidence["rhat"] <= 1.02

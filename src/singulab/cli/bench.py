@@ -27,6 +27,7 @@ from singulab.cli.progress import bar
 from singulab.cli.screen import drawn
 from singulab.environment import environment
 from singulab.files import write_json
+from singulab.measure import finite
 from singulab.report.table import Table
 from singulab.sample.plan import Progress
 
@@ -107,7 +108,7 @@ def _run(name: str, module: ModuleType, config: BenchConfig, console: Console) -
     console.print(drawn(table(result.get("rows", []))))
     if config.record:
         path = FOLDER / "records" / f"{date:%Y-%m-%d}_{name}.json"
-        write_json(path, record)
+        write_json(path, finite(record))
         console.print(f"\nRecord: {path}")
     return Outcome(data=record, passed=bool(result.get("passed", True)))
 

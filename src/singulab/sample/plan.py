@@ -372,7 +372,7 @@ class LangevinPlan(Plan):
     def _turn_warm_up(self) -> bool:
         facts, step = self.facts, self.simulation.step
         share = self.WARM_UP * min(self.budget, DEFAULT_BUDGET)
-        if bool(self._lost().any()) and facts["restarts"] < 20 and self.spent < self.budget:
+        if bool(self._lost().any()) and self.spent < min(2 * share, self.budget):
             facts["restarts"] += 1
             facts["top"] *= 3.0
             facts["end"] = step + self.FIRST * 2 ** facts["stage"]
@@ -440,6 +440,7 @@ class LangevinPlan(Plan):
     def _start_production(self, position: Tensor) -> None:
         facts = self.facts
         facts["phase"], facts["production_from"] = "production", self.simulation.step
+        facts["restarts"] = 0
         self._start_at = position
         self._start_segment(position)
         facts["end"] = self._next_end()

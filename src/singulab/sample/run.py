@@ -25,6 +25,8 @@ from singulab.trace import Trace
 
 FIELDS = ("excess_a", "excess_b", "virial", "radius_squared", "noise_bias", "acceptance")
 
+_NOISE_EVERY = 4  # steps between measurements of the gradient noise
+
 
 class Simulation:
     """Chains of one kernel on one potential, with their records.
@@ -68,6 +70,7 @@ class Simulation:
         )
         self.cost = 0.0  # gradient units spent by the loop
         self.lost_updates = 0.0  # share of weights that a step left exactly where they were
+        self._bias: dict[int, Tensor] = {}  # by first chain of a group
         self.records: list[Tensor] = []  # (chain, len(FIELDS) + components) per recorded step
         if position is None:
             position = center.expand(num_chains, -1).clone()
@@ -113,7 +116,7 @@ class Simulation:
         """Go on with another kernel from given positions; the records start empty."""
         self.kernel = kernel
         self.states = self._init(position)
-        self.records = []
+        self.records, self._bias = [], {}
 
     def advance(
         self,
@@ -157,12 +160,20 @@ class Simulation:
                 evaluation.half_excess[:, -1].to(virial.dtype),
                 virial,
                 displacement.square().sum(1),
-                self._noise_bias(evaluation, group),
+                self._held_noise_bias(evaluation, group),
                 missing if info.acceptance is None else info.acceptance.to(virial.dtype),
             ],
             dim=1,
         )
         return torch.cat([fields, by_component / self._sizes], 1)
+
+    def _held_noise_bias(
+        self, evaluation: Evaluation, group: Sequence[int]
+    ) -> Float[Tensor, " chain"]:
+        """The noise bias, measured at every fourth step and held in between."""
+        if self.step % _NOISE_EVERY == 0 or group[0] not in self._bias:
+            self._bias[group[0]] = self._noise_bias(evaluation, group)
+        return self._bias[group[0]]
 
     def _noise_bias(self, evaluation: Evaluation, group: Sequence[int]) -> Float[Tensor, " chain"]:
         """Excess of nβ·L that this step's gradient noise causes, to first order in ε.
@@ -215,6 +226,9 @@ class Simulation:
         ]
         records = tensors["records"].to(device, self.potential.center.dtype)
         self.records = list(records.unbind(0))
+        if self.records:
+            column = FIELDS.index("noise_bias")
+            self._bias = {g[0]: self.records[-1][g, column] for g in self.groups}
         self.step, self.cost = step, cost
 
 
