@@ -119,6 +119,24 @@ def test_a_run_that_dies_again_and_again_ends_like_an_undisturbed_one(
     assert sorted(os.listdir(folder)) == ["result.json", "trace.zarr"]
 
 
+def test_a_run_that_dies_after_its_last_step_remembers_what_it_saw(
+    tmp_path, monkeypatch, unchecked
+):
+    """Steps that vanish in rounding are counted on the last step alone."""
+    settings = sl.Settings(
+        kernel="sgld", step_size=1e-20, num_draws=30, num_chains=2, labels="model"
+    )
+    undisturbed = sl.measure(network(), settings=settings)
+    lost = {check.name: check.value for check in undisturbed.checks}["lost_update_fraction"]
+    assert lost > 0.9
+    with monkeypatch.context() as patch:
+        crash_at(patch, 30 + 9)  # 30 steps, and 9 turns between ten segments
+        with pytest.raises(Crash):
+            sl.measure(network(), settings=settings, run=tmp_path)
+    assert read_state(tmp_path / "measurement" / "state.bin")[1]["step"] == 30
+    assert_same(sl.measure(network(), settings=settings, run=tmp_path), undisturbed)
+
+
 def killed(plan: str, run: Path) -> None:
     saver_module._INTERVAL = 0.05
     measured(plan, run)
@@ -170,8 +188,12 @@ def test_without_a_folder_ctrl_c_is_ctrl_c(unchecked):
     def press(progress: sl.Progress) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        measured("auto", None, on_progress=press)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            measured("auto", None, on_progress=press)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_finished_run_is_read_and_not_run_again(tmp_path, monkeypatch, unchecked):

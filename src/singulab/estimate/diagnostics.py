@@ -38,11 +38,13 @@ def mcse(draws: Array) -> float:
 
 
 def rhat(draws: Array) -> float:
-    """Split R-hat on ranks, and 1 for a constant."""
+    """Split R-hat on ranks; 1 for a constant, infinite for chains that stand still apart."""
     if draws.shape[1] < 4 or draws.shape[0] < 2:
         return float("nan")
     if float(np.ptp(draws)) == 0.0:
         return 1.0
+    if float(np.ptp(draws, axis=1).max()) == 0.0:
+        return float("inf")
     return float(array_stats.rhat(draws, chain_axis=0, draw_axis=1, method="rank"))
 
 

@@ -8,6 +8,7 @@ tunes Hamiltonian Monte Carlo for losses without gradient noise, and :class:`Fix
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -71,7 +72,7 @@ class Outcome:
     lost_updates: float
 
 
-class Plan:
+class Plan(ABC):
     """What all plans share: segments, saving, progress and the ledger."""
 
     def __init__(
@@ -105,23 +106,25 @@ class Plan:
     # ── what each plan fills in ───────────────────────────────────────────────────────────────
 
     @property
+    @abstractmethod
     def num_chains(self) -> int:
-        raise NotImplementedError
+        """Independent chains."""
 
+    @abstractmethod
     def kernel(self) -> Kernel:
         """The kernel that ``facts`` and ``scale`` describe."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self) -> None:
         """Prepare the first segment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def turn(self) -> bool:
         """Decide what follows a finished segment; False = the run is over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def found(self) -> dict[str, float | str]:
-        raise NotImplementedError
+        """What was chosen on the way."""
 
     # ── the loop over segments ────────────────────────────────────────────────────────────────
 
