@@ -420,6 +420,24 @@ def test_the_losses_of_a_stream_are_paired_on_the_same_batch(source, labels):
             assert torch.allclose(seen.gradient[0].mean(0), gradient(there, excess))
 
 
+@pytest.mark.parametrize("source", [Stream(), (X, Y)], ids=["stream", "in memory"])
+def test_a_function_that_does_not_vanish_at_its_teacher_is_paired_all_the_same(source):
+    def loss(output, target):
+        return (output - target).square().sum(1) + (0.5 + output).square().sum(1)
+
+    model, stream = network(), isinstance(source, Stream)
+    made = sl.LocalPotential.of(model, source, loss, labels="model", nbeta=7.0, batch_size=8)
+    assert made.landscape.cost == pytest.approx(5 / 3 if stream else 1.0)
+    position = displaced(made.center, 1)
+    batch = made.landscape.feed(seed=0, num_chains=1, batch_size=8)([0], 0)
+    rows = torch.arange(8) if stream else batch[1][0]
+    with made.landscape.ready():
+        seen = made.landscape.slope(position, batch)
+    there = moved(model, position[0])
+    excess = loss(there(X), model(X)) - loss(model(X), model(X))
+    assert float(seen.excess.mean()) == pytest.approx(float(excess[rows].mean().detach()))
+
+
 def test_the_last_batch_of_a_stream_may_be_smaller():
     loader = DataLoader(Stream(), batch_size=12)  # 12 and 8
     potential = sl.LocalPotential.of(network(), loader, "gaussian", nbeta=7.0)
