@@ -253,7 +253,8 @@ class Plan(ABC):
         self._resumed_cost = self.spent
 
     def remember(self, kept: dict[str, Tensor]) -> None:
-        """Take back what ``kept`` gave."""
+        """Take back what ``kept`` gave: nothing, here."""
+        assert not kept
 
     def _outcome(self) -> Outcome:
         trace = self.simulation.trace()
