@@ -75,6 +75,7 @@ def show(measurement: "Measurement", console: Console) -> None:
     failed = [check.name for check in m.checks if not check.passed]
     low, high = m.llc.interval(0.95)
     console.print(m.scale)
+    console.print(m.chosen)
     console.print(
         f"{QUANTITY[m.quantity]} = {rounded(m.llc.value, m.llc.se)}, 95 % [{low:.4g}, {high:.4g}]: "
         + (f"failed {', '.join(failed)}" if failed else "all checks passed"),
