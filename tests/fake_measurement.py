@@ -8,7 +8,7 @@ import numpy as np
 
 from singulab.checks import Check
 from singulab.estimate.llc import Estimate
-from singulab.measure import Measurement
+from singulab.measurement import Measurement
 from singulab.trace import Trace
 
 

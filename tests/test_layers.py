@@ -26,7 +26,7 @@ LAYERS = (
     {"settings", "trace"},
     {"sample"},
     {"estimate"},
-    {"checks", "measure", "scale_curve"},
+    {"checks", "measurement", "measure", "scale_curve"},
     {"zoo"},
     {"development"},
     {"report"},
@@ -121,7 +121,7 @@ def test_a_broken_arrow_is_found(subject, code):
     "subject, code",
     [
         ("potential", "from singulab import rng\nimport torch"),
-        ("measure", "def figure(self):\n    from singulab.report import figure"),
+        ("measurement", "def figure(self):\n    from singulab.report import figure"),
         ("report", "def page():\n    import jinja2"),
         ("cli", "from singulab.zoo.digits import digits"),
         ("cli", "import singulab as sl"),

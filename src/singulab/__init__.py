@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from singulab.data import Data
     from singulab.estimate.llc import Estimate
     from singulab.losses import Losses, gaussian, next_token
-    from singulab.measure import Measurement, calibrate, measure
+    from singulab.measure import calibrate, measure
+    from singulab.measurement import Measurement
     from singulab.params import head
     from singulab.potential import LocalPotential
     from singulab.sample import (
@@ -38,7 +39,8 @@ _HOMES = {
     "estimate": ("estimate",),
     "estimate.llc": ("Estimate",),
     "losses": ("Losses", "gaussian", "next_token"),
-    "measure": ("Measurement", "calibrate", "measure"),
+    "measure": ("calibrate", "measure"),
+    "measurement": ("Measurement",),
     "params": ("head",),
     "potential": ("LocalPotential",),
     "sample": (

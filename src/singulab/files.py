@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
@@ -109,3 +110,14 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_safetensors(body), json.loads(header["__metadata__"]["facts"])
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CorruptFileError(path, str(error)) from error
+
+
+def finite(value: Any) -> Any:
+    """JSON values of nested containers: numbers that are not finite become None."""
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

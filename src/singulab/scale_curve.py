@@ -8,13 +8,13 @@ from typing import Any
 from torch import nn
 
 from singulab.estimate.llc import NOTHING, Estimate, llc_slope
+from singulab.files import finite
 from singulab.measure import (
-    Measurement,
-    finite,
     measure_potential,
     untouched_random_state,
     write_run_files,
 )
+from singulab.measurement import Measurement
 from singulab.potential import LocalPotential
 from singulab.sample.plan import Progress
 from singulab.settings import Settings

@@ -26,8 +26,7 @@ from singulab.cli.command import CommandConfig, HelpShown, Outcome
 from singulab.cli.progress import bar
 from singulab.cli.screen import drawn
 from singulab.environment import environment
-from singulab.files import write_json
-from singulab.measure import finite
+from singulab.files import finite, write_json
 from singulab.report.table import Table
 from singulab.sample.plan import Progress
 

@@ -25,7 +25,8 @@ from singulab.development.curve import Curve
 from singulab.development.stages import stages
 from singulab.errors import CorruptFileError, StaleRunError
 from singulab.files import write_json
-from singulab.measure import Measurement, calibrate, measure_potential, write_run_files
+from singulab.measure import calibrate, measure_potential, write_run_files
+from singulab.measurement import Measurement
 from singulab.potential import LocalPotential
 from singulab.report.page import write
 from singulab.report.table import rounded

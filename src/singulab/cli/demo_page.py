@@ -8,7 +8,7 @@ from singulab.development.curve import Curve
 from singulab.development.difference import Difference, difference
 from singulab.development.stages import Stages
 from singulab.environment import environment, installed
-from singulab.measure import Measurement
+from singulab.measurement import Measurement
 from singulab.report import figure, table
 from singulab.report.page import render
 from singulab.report.table import Table, percent, rounded

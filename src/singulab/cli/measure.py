@@ -15,7 +15,7 @@ from singulab.report import table
 from singulab.report.table import Table, rounded
 
 if TYPE_CHECKING:
-    from singulab.measure import Measurement
+    from singulab.measurement import Measurement
 
 QUANTITY = {"llc": "λ̂", "behavioural_llc": "behavioural λ̂"}
 

@@ -14,7 +14,7 @@ from singulab.cli.screen import drawn
 from singulab.report.table import Table, rounded
 
 if TYPE_CHECKING:
-    from singulab.measure import Measurement
+    from singulab.measurement import Measurement
     from singulab.potential import LocalPotential
     from singulab.zoo import Case, Truth
 

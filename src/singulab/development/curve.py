@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from singulab.measure import Measurement
+from singulab.measurement import Measurement
 
 # What every point of a curve must share: (field of a measurement, how it is called in words).
 SHARED = (

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from singulab.development.curve import require_one_resolution
-from singulab.measure import Measurement
+from singulab.measurement import Measurement
 
 
 @dataclass(frozen=True, kw_only=True)

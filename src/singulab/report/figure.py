@@ -16,7 +16,7 @@ import numpy as np
 from singulab.development.curve import Curve
 from singulab.development.stages import Stages
 from singulab.errors import MissingExtraError
-from singulab.measure import Measurement
+from singulab.measurement import Measurement
 from singulab.report import series
 from singulab.report.table import rounded
 from singulab.scale_curve import ScaleCurve

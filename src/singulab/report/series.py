@@ -11,7 +11,7 @@ import numpy as np
 
 from singulab.development.curve import Curve, require_one_resolution
 from singulab.development.stages import Stages
-from singulab.measure import Measurement
+from singulab.measurement import Measurement
 from singulab.report.table import rounded
 from singulab.scale_curve import ScaleCurve
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from singulab.development.curve import Curve
-from singulab.measure import Measurement
+from singulab.measurement import Measurement
 
 
 @dataclass(frozen=True)
