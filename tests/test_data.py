@@ -32,7 +32,7 @@ from singulab.data import (
     leaves,
     pad,
 )
-from singulab.rng import Purpose, minibatch
+from singulab.rng import Minibatches, Purpose
 
 X, Y = normal(10, 3), integers(2, 10)
 
@@ -184,7 +184,8 @@ def test_each_chain_gets_the_data_of_its_own_indices():
     source = as_source((X, Y))
     feed = Feed(source, seed=4, batch_size=4, num_chains=3)
     (x, y), indices = feed([0, 1, 2], 5)
-    assert torch.equal(indices, minibatch(4, range(3), 5, num_data=10, batch_size=4))
+    wanted = Minibatches(4, num_data=10, batch_size=4).indices(range(3), 5)
+    assert torch.equal(indices, wanted)
     assert torch.equal(x, X[indices])
     assert torch.equal(y, Y[indices])
 

@@ -604,12 +604,13 @@ def test_a_chain_of_one_head_is_the_chain_of_the_model_with_all_else_held(stacke
     assert (traces[0] == traces[1]).all()
 
     noise = sl.rng.Noise(3, 32, dtype=DOUBLE)
+    minibatches = sl.rng.Minibatches(3, num_data=N, batch_size=8)
     twin = copy.deepcopy(model)
     for chain in range(2):
         twin.load_state_dict(model.state_dict())
         weight = twin.attention.in_proj_weight
         for step in range(6):
-            batch = sl.rng.minibatch(3, [chain], step, num_data=N, batch_size=8)[0]
+            batch = minibatches.indices([chain], step)[0]
 
             def loss(there, batch=batch):
                 return 0.5 * (there(inputs[batch]) - targets[batch]).square().sum((1, 2)).mean()

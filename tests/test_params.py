@@ -283,3 +283,26 @@ def test_weights_that_are_not_finite_are_named(number):
     with pytest.raises(ValueError, match=r"2\.bias holds NaN or infinite weights"):
         selection(model)
     assert labels(model, "0.*") == ("0.weight", "0.bias")
+
+
+def test_units_rescale_the_flat_vector_and_not_the_model() -> None:
+    parameters = {"a": torch.tensor([2.0, 4.0]), "b": torch.tensor([[3.0]])}
+    selection = Selection(parameters, units={"a": 0.5})
+    assert selection.center().tolist() == [4.0, 8.0, 3.0]
+    params = selection.unflatten(selection.center() + torch.tensor([1.0, 0.0, 1.0]))
+    assert params["a"].tolist() == [2.5, 4.0]
+    assert params["b"].tolist() == [[4.0]]
+
+
+@pytest.mark.parametrize(
+    "units, told",
+    [
+        ({"c": 1.0}, "'c' matches none"),
+        ({"a": 0.0}, "positive and finite, got 0.0"),
+        ({"a": float("nan")}, "positive and finite"),
+        ({"a": 1.0, "*": 2.0}, "a is given 2 units"),
+    ],
+)
+def test_wrong_units_are_refused(units: dict[str, float], told: str) -> None:
+    with pytest.raises(ValueError, match=told.replace("*", r"\*")):
+        Selection({"a": torch.ones(2)}, units=units)

@@ -230,3 +230,25 @@ def test_a_potential_is_frozen_and_checks_its_numbers():
         replace(potential, nbeta=-1.0)
     with pytest.raises(AttributeError):
         potential.nbeta = 3.0
+
+
+def test_a_network_rescaled_with_its_units_has_the_same_potential() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)
+    ).double()
+    x = torch.randn(64, 3, dtype=torch.float64)
+    data, factor = (x, model(x).detach()), 1e4
+    plain = sl.LocalPotential.of(model, data, sl.gaussian(), localization=2.0)
+    with torch.no_grad():
+        model[0].weight.mul_(factor)
+        model[0].bias.mul_(factor)
+        model[2].weight.div_(factor)
+    units = {"0.*": factor, "2.weight": 1 / factor}
+    scaled = sl.LocalPotential.of(model, data, sl.gaussian(), localization=2.0, units=units)
+    position = plain.center + 0.1 * torch.randn(3, plain.dim, dtype=torch.float64)
+    torch.testing.assert_close(scaled.center, plain.center)
+    one, other = (p.evaluate_full(position)[0] for p in (plain, scaled))
+    torch.testing.assert_close(other.gradient, one.gradient)
+    torch.testing.assert_close(other.excess, one.excess)
+    assert scaled.landscape.fingerprints() != plain.landscape.fingerprints()

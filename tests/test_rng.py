@@ -3,9 +3,10 @@ import pytest
 import torch
 from scipy import stats
 
-from singulab.rng import Noise, Purpose, generator, minibatch, steps_per_block, uniform
+from singulab.rng import Minibatches, Noise, Purpose, generator, steps_per_block, uniform
 
-SIZES = [1, 7, 40_000]  # two that are drawn for many steps at a time, one that is not
+# drawn for many steps at a time; for one step; in several runs
+SIZES = [1, 7, 40_000, 300_001]
 
 
 def test_an_address_always_gives_the_same_numbers():
@@ -47,6 +48,22 @@ def test_noise_does_not_depend_on_the_steps_drawn_before(size):
     assert len({float(row[0, 0]) for row in walked.values()}) == len(set(steps))
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_a_part_of_a_vector_is_that_part_of_its_noise(size):
+    noise = Noise(2, size)
+    whole = noise.normal([3], 5)[0]
+    for start, stop in ((0, size), (size // 3, size), (size // 2, size // 2 + 1)):
+        assert torch.equal(noise.part(3, 5, start, stop), whole[start:stop])
+
+
+def test_the_tails_of_the_noise_are_those_of_a_normal_law():
+    # 4e6 numbers; each tail count is Poisson, so 4.5 standard deviations are passed once in 10^5 seeds
+    drawn = Noise(4, 1_000_000).normal(range(4), 0)
+    for level in (2.0, 3.0, 4.0):
+        expected = 2 * stats.norm.sf(level) * drawn.numel()
+        assert abs(int((drawn.abs() > level).sum()) - expected) < 4.5 * expected**0.5
+
+
 def test_noise_is_standard_normal_and_independent_over_chains_and_steps():
     # 5 tests at p < 1e-4: a false alarm once in 2 000 choices of the seed
     drawn = torch.stack([Noise(1, 500).normal(range(4), step) for step in range(20)]).numpy()
@@ -71,6 +88,10 @@ def test_uniform_numbers_depend_on_seed_chain_and_step_alone():
     assert many.dtype == torch.float64
     assert float(many[2]) == float(uniform(0, Purpose.ACCEPT, [2], 4)[0])
     assert len({*many.tolist(), *uniform(0, Purpose.ACCEPT, [0, 1, 2], 5).tolist()}) == 6
+
+
+def minibatch(seed, chains, step, **knobs):
+    return Minibatches(seed, **knobs).indices(chains, step)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

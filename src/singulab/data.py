@@ -7,7 +7,6 @@ come, and pairing costs a second forward pass.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from singulab.rng import Purpose, minibatch
+from singulab.rng import Minibatches, Purpose
 
 Batch = Any  # a tensor, or tuples, lists and mappings of tensors, all leading with the batch axis
 
@@ -132,7 +131,12 @@ class TensorSource:
         chains, size = indices.shape
         if size == self.num_data and self.probabilities is None:
             return tree_map(lambda leaf: leaf.expand(chains, *leaf.shape), self.tree)
-        return tree_map(lambda leaf: leaf[indices.to(leaf.device)], self.tree)
+
+        def chosen(leaf: Tensor) -> Tensor:
+            rows = leaf.index_select(0, indices.flatten().to(leaf.device))
+            return rows.view(chains, size, *leaf.shape[1:])
+
+        return tree_map(chosen, self.tree)
 
     def to(self, device: torch.device) -> "TensorSource":
         self.tree = tree_map(lambda leaf: leaf.to(device), self.tree)
@@ -498,6 +502,15 @@ class Feed:
     ) -> None:
         self.source, self.seed, self.num_chains, self.purpose = source, seed, num_chains, purpose
         self.batch_size = batch_size
+        self._minibatches: Minibatches | None = None
+        if not isinstance(source, StreamSource) and batch_size is not None:
+            self._minibatches = Minibatches(
+                seed,
+                num_data=source.num_data,
+                batch_size=batch_size,
+                probabilities=source.probabilities,
+                purpose=purpose,
+            )
         self._ahead: Iterator[Batch] | None = None
         self._expected: tuple[int, int] | None = None
 
@@ -507,7 +520,8 @@ class Feed:
         """The minibatches of some chains at a step; leaves are (chain, batch, …)."""
         if isinstance(self.source, StreamSource):
             return _combine([self._deal(chain, step) for chain in chains], torch.stack), None
-        indices = self._draw(chains, step)
+        assert self._minibatches is not None
+        indices = self._minibatches.indices(chains, step)
         if (
             isinstance(self.source, DatasetSource)
             and self.source.num_workers
@@ -516,20 +530,6 @@ class Feed:
             batches = [self._deal(chain, step) for chain in chains]
             return _combine(batches, torch.stack), indices
         return self.source.fetch(indices), indices
-
-    @property
-    def _draw(self) -> Callable[[Sequence[int], int], Int[Tensor, "chain batch"]]:
-        """Indices of the minibatches of some chains at a step."""
-        assert self.source.num_data is not None
-        assert self.batch_size is not None
-        return partial(
-            minibatch,
-            self.seed,
-            num_data=self.source.num_data,
-            batch_size=self.batch_size,
-            probabilities=self.source.probabilities,
-            purpose=self.purpose,
-        )
 
     def _deal(self, chain: int, step: int) -> Batch:
         curious = isinstance(self.source, StreamSource) and self.purpose is not Purpose.BATCH
@@ -546,18 +546,15 @@ class Feed:
                 next(batches)
             return batches
         assert isinstance(self.source, DatasetSource)
-        return self.source.fetch_ahead(_rows(self._draw, chain, step, self.num_chains))
+        assert self._minibatches is not None
+        rows = _rows(self._minibatches, chain, step, self.num_chains)
+        return self.source.fetch_ahead(rows)
 
 
-def _rows(
-    draw: Callable[[Sequence[int], int], Int[Tensor, "chain batch"]],
-    chain: int,
-    step: int,
-    num_chains: int,
-) -> Iterator[list[int]]:
+def _rows(minibatches: Minibatches, chain: int, step: int, num_chains: int) -> Iterator[list[int]]:
     """The minibatches of all chains from a chain and step on; holds no feed, so that one ends with its last user."""
     while True:
-        yield draw([chain], step)[0].tolist()
+        yield minibatches.indices([chain], step)[0].tolist()
         chain += 1
         if chain == num_chains:
             chain, step = 0, step + 1

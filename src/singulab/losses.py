@@ -310,8 +310,10 @@ def token_nll(
 
 
 def _nll(logits: Tensor, targets: Tensor) -> Tensor:
-    wide = _wide(logits)
-    return wide.logsumexp(-1) - wide.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    values = F.cross_entropy(
+        _wide(logits).flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-1
+    )
+    return values.view(targets.shape)
 
 
 def _chunked(function: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:

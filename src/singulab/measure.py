@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +48,7 @@ def measure(
     loss: Any = "cross_entropy",
     *,
     weights: Weights = None,
+    units: Mapping[str, float] | None = None,
     settings: Settings | None = None,
     nbeta: float | None = None,
     localization: float | Literal["ladder"] | None = None,
@@ -74,13 +75,15 @@ def measure(
 
     Args:
         model: any ``torch.nn.Module`` standing at w*; it comes back exactly as it was. Or a
-            :class:`LocalPotential`, and then without data, loss, weights, nbeta and localization.
+            :class:`LocalPotential`, and then without data, loss, weights, units, nbeta and localization.
         data: ``(inputs, targets)`` tensors or tuples/dicts of tensors, a ``Dataset``, a ``DataLoader``, a
             Hugging Face data set, or :class:`singulab.Data`.
         loss: ``"cross_entropy"``, ``"gaussian"``, ``"next_token"``, :func:`singulab.gaussian`,
             :func:`singulab.next_token`, or a function ``(output, target) -> [batch]`` or
             ``(model, batch) -> [batch]``, in nats per datum.
         weights: what moves: glob(s) on parameter names, ``{name: bool mask}``, :func:`singulab.head`.
+        units: glob on parameter names → unit u; the tether and all radii are measured in w/u, so that a
+            network rescaled tensor by tensor keeps its λ̂ when its units are rescaled alike.
         settings: fixed γ, nβ, kernel …, as :func:`calibrate` makes them; then none of them is given here.
         nbeta: n·β; default n/log n; mandatory when n is unknown.
         localization: γ; default puts a flat landscape's radius at 0.3·|w*|; ``"ladder"`` measures at γ,
@@ -108,6 +111,7 @@ def measure(
         told = {
             "data": data,
             "weights": weights,
+            "units": units,
             "nbeta": nbeta,
             "localization": localization,
             "batch_size": batch_size,
@@ -141,6 +145,7 @@ def measure(
                 data,
                 loss,
                 weights=weights,
+                units=units,
                 nbeta=settings.nbeta,
                 localization=settings.localization,
                 labels=settings.labels,

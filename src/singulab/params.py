@@ -5,8 +5,9 @@ parameters. Whatever is not selected stays where the model has it, and costs nei
 memory of the sampler.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
@@ -106,6 +107,7 @@ class Component:
     size: int  # number of weights
     slice: Slice | None = None  # a contiguous block along one axis
     positions: Tensor | None = None  # flat positions selected by a mask
+    unit: float = 1.0  # length of one step of the flat vector, in weights
 
 
 class Selection:
@@ -115,15 +117,22 @@ class Selection:
         parameters: name → tensor at w*, tied tensors once.
         weights: None for all; a glob or globs on names; ``{name: bool mask}``; ``head(...)``; a list of
             globs and heads.
+        units: glob on component names → unit u. The flat vector holds w/u, so that the tether and every
+            radius are measured in these units; tensors that no glob matches have unit 1.
 
     Raises:
         ValueError: nothing selected, unknown name, wrong mask shape, overlapping heads, weights that are
             not floating point or not finite.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], weights: Weights = None) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        weights: Weights = None,
+        units: Mapping[str, float] | None = None,
+    ) -> None:
         self.parameters = dict(parameters)
-        self.components = tuple(_components(self.parameters, weights))
+        self.components = _with_units(tuple(_components(self.parameters, weights)), units or {})
         if not self.components:
             raise ValueError(
                 f"no weights selected: {weights!r} matches none of {_some(self.parameters)}."
@@ -153,8 +162,8 @@ class Selection:
     def center(self) -> Float[Tensor, " dim"]:
         """The selected weights at w*, as one float32 or float64 master vector (a copy)."""
         return torch.cat(
-            [self._part(c).reshape(-1).to(self.dtype) for c in self.components]
-        ).clone()
+            [self._part(c).reshape(-1).to(self.dtype) / c.unit for c in self.components]
+        )
 
     def _part(self, component: Component) -> Tensor:
         tensor = self.parameters[component.parameter].detach()
@@ -166,7 +175,8 @@ class Selection:
 
     def parts(self, flat: Float[Tensor, " dim"]) -> list[Tensor]:
         """Views of a flat vector, one per component, each in its component's shape."""
-        return [flat[c.start : c.start + c.size].view(c.shape) for c in self.components]
+        pieces = flat.split([c.size for c in self.components])  # one operation, also backwards
+        return [p.view(c.shape) for p, c in zip(pieces, self.components, strict=True)]
 
     def assemble(self, parts: Sequence[Tensor]) -> Params:
         """All parameters of the model with the moving parts put in, in the model's own dtypes."""
@@ -174,7 +184,7 @@ class Selection:
         for component, part in zip(self.components, parts, strict=True):
             name = component.parameter
             whole = params[name] if name in params else self.parameters[name].detach()
-            part = part.to(whole.dtype)
+            part = (part if component.unit == 1 else part * component.unit).to(whole.dtype)
             if component.slice is not None:
                 cut = component.slice
                 params[name] = whole.slice_scatter(
@@ -191,6 +201,23 @@ class Selection:
     def unflatten(self, flat: Float[Tensor, " dim"]) -> Params:
         """``assemble(parts(flat))``: differentiable in ``flat``."""
         return self.assemble(self.parts(flat))
+
+
+def _with_units(
+    components: tuple[Component, ...], units: Mapping[str, float]
+) -> tuple[Component, ...]:
+    for glob, unit in units.items():
+        if not (math.isfinite(unit) and unit > 0):
+            raise ValueError(f"the unit of {glob!r} must be positive and finite, got {unit}.")
+        if not any(fnmatchcase(component.name, glob) for component in components):
+            raise ValueError(f"no unit to set: {glob!r} matches none of the selected weights.")
+    found = []
+    for component in components:
+        chosen = [float(u) for glob, u in units.items() if fnmatchcase(component.name, glob)]
+        if len(chosen) > 1:
+            raise ValueError(f"{component.name} is given {len(chosen)} units; give one.")
+        found.append(replace(component, unit=chosen[0] if chosen else 1.0))
+    return tuple(found)
 
 
 def _components(parameters: Mapping[str, Tensor], weights: Weights) -> Iterable[Component]:

@@ -1,7 +1,7 @@
 """The local posterior p(w) ∝ exp(−U(w)), with U(w) = nβ·(L(w) − L(w*)) + γ/2·|w − w*|²."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ class Evaluation(NamedTuple):
     half_gap: (
         Float[Tensor, "chain dim"] | None
     )  # nβ(g_A − g_B)/2, whose covariance is that of nβ·g_B
+    displacement: Float[Tensor, "chain dim"]  # w − w*
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class LocalPotential:
         loss: Any = "cross_entropy",
         *,
         weights: Weights = None,
+        units: Mapping[str, float] | None = None,
         nbeta: float | None = None,
         localization: float | None = None,
         relative_radius: float = 0.3,
@@ -75,6 +77,8 @@ class LocalPotential:
             data: see :func:`singulab.measure`.
             loss: see :func:`singulab.measure`.
             weights: which weights move; None = all.
+            units: glob on parameter names → unit u: the tether is γ/2·Σ((w − w*)/u)², and radii are in
+                these units. A network rescaled tensor by tensor keeps its λ̂ if its units are rescaled too.
             nbeta: n·β; default n/log n. Mandatory when n is unknown.
             localization: γ; default d/(ρ·|w*|)² with ρ = ``relative_radius``, which puts the radius of a
                 flat landscape at ρ·|w*|; 1 where w* = 0.
@@ -113,7 +117,7 @@ class LocalPotential:
             model,
             source,
             _with_split_head(wanted, model, source, size),
-            Selection(parameters, weights),
+            Selection(parameters, weights, units),
             labels=labels,
             batch_size=size,
             buffers=buffers,
@@ -130,6 +134,7 @@ class LocalPotential:
         center: Params,
         *,
         num_data: int | None = None,
+        units: Mapping[str, float] | None = None,
         nbeta: float | None = None,
         localization: float | None = None,
         relative_radius: float = 0.3,
@@ -140,6 +145,7 @@ class LocalPotential:
             loss: ``{name: (chain, *shape)} -> (chain,)``: L of every chain, differentiable.
             center: w*, ``{name: tensor}``; its dtype (float32 or float64) is kept.
             num_data: n, from which nβ = n/log n unless ``nbeta`` is given.
+            units: unit of each tensor, as in :meth:`of`.
             nbeta: n·β.
             localization: γ; default as in :meth:`of`, and 1 for w* = 0.
             relative_radius: ρ of the default γ.
@@ -149,7 +155,7 @@ class LocalPotential:
             >>> LocalPotential.from_function(square, {"x": torch.zeros(3)}, nbeta=50.0).dim
             3
         """
-        landscape = FunctionLandscape(loss, center, num_data=num_data)
+        landscape = FunctionLandscape(loss, center, num_data=num_data, units=units)
         return cls._with_defaults(landscape, nbeta, localization, relative_radius, None)
 
     @classmethod
@@ -221,21 +227,28 @@ class LocalPotential:
             localization=self.localization if localization is None else float(localization),
         )
 
-    def evaluate(self, position: Float[Tensor, "chain dim"], batch: Any) -> Evaluation:
-        """∇U and the paired excess loss on one minibatch per chain."""
-        gradient, excess = self.landscape.slope(position, batch)
-        mean = gradient.mean(1)
-        gap = None
+    def evaluate(
+        self, position: Float[Tensor, "chain dim"], batch: Any, *, gap: bool = True
+    ) -> Evaluation:
+        """∇U and the paired excess loss on one minibatch per chain; with ``gap``, its gradient noise too."""
+        gradient, excess = self.landscape.slope(position, batch, halves=gap)
+        half_gap = None
         if gradient.shape[1] == 2:
-            gap = (gradient[:, 0] - gradient[:, 1]).mul_(0.5 * self.nbeta)
-        total = mean.mul_(self.nbeta).add_(position - self.center, alpha=self.localization)
-        return Evaluation(total, excess.mean(1), excess, gap)
+            one, other = gradient.unbind(1)
+            half_gap = (one - other).mul_(0.5 * self.nbeta)
+            mean = (one + other).mul_(0.5 * self.nbeta)
+        else:
+            mean = gradient.squeeze(1).mul_(self.nbeta)
+        displacement = position - self.center
+        total = mean.add_(displacement, alpha=self.localization)
+        return Evaluation(total, excess.mean(1), excess, half_gap, displacement)
 
     def evaluate_full(self, position: Float[Tensor, "chain dim"]) -> tuple[Evaluation, float]:
         """∇U and the excess loss on all data, with the cost per chain in gradient units."""
         gradient, excess, cost = self.landscape.full(position, self.batch_size)
-        total = gradient * self.nbeta + self.localization * (position - self.center)
-        return Evaluation(total, excess, excess.unsqueeze(1), None), cost
+        displacement = position - self.center
+        total = gradient * self.nbeta + self.localization * displacement
+        return Evaluation(total, excess, excess.unsqueeze(1), None, displacement), cost
 
     def energy(
         self, position: Float[Tensor, "chain dim"], excess: Float[Tensor, " chain"]

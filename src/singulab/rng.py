@@ -4,10 +4,12 @@ Every draw is addressed by (seed, purpose, chain, step). A chain therefore sees 
 runs alone, beside seven others, stacked, in turn or after a resume, and nothing about the generators has
 to be saved. The address is hashed by :class:`numpy.random.SeedSequence` into the 192-bit state of SFC64.
 
-Small vectors are drawn for many steps at a time: a block of ``steps_per_block(size)`` consecutive steps
-shares one generator. The block length depends on the size alone, so it changes no number.
+Generators are dear to make and cheap to run, so little is drawn from each address in blocks: small vectors
+for many consecutive steps at a time, large ones in runs of consecutive elements, so that whoever holds a
+part of a vector can draw that part alone. Block lengths depend on sizes alone, so they change no number.
 """
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -17,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _BLOCK = 1 << 15  # numbers drawn at a time when a single step needs fewer
+_RUN = 1 << 18  # consecutive elements of a large vector that come from one generator
 
 
 class Purpose(IntEnum):
@@ -55,6 +58,31 @@ def steps_per_block(size: int) -> int:
     return max(1, _BLOCK // max(size, 1))
 
 
+def fill_normal(
+    generators: Sequence[np.random.Generator], out: Float[Tensor, "generator count"]
+) -> None:
+    """Put each generator's N(0, 1) numbers into its row, by the vectorised transform of Box and Muller.
+
+    From two uniform numbers u, v: √(−2 log u)·(sin 2πv, cos 2πv). u keeps its full precision near 0, so
+    float32 numbers reach to 6.7 standard deviations, as far as 2³² draws of one would. About twice as fast
+    as the generators' own rejection method.
+
+    Source: Box & Muller (1958), Ann. Math. Stat. 29.
+    """
+    count = out.shape[1]
+    half = (count + 1) // 2
+    double = out.dtype == torch.float64
+    words = 2 * half if double else half
+    bits = np.stack([random.bit_generator.random_raw(words) for random in generators])
+    whole = torch.from_numpy(bits.view(np.int64 if double else np.int32)).to(out.dtype)
+    scale = 2.0**-63 if double else 2.0**-31
+    radius = whole[:, :half].abs_().add_(0.5).mul_(scale).log_().mul_(-2).sqrt_()
+    angle = whole[:, half:].mul_(math.pi * scale)
+    torch.mul(angle.sin(), radius, out=out[:, :half])
+    rest = count - half
+    torch.mul(angle[:, :rest].cos_(), radius[:, :rest], out=out[:, half:])
+
+
 class Noise:
     """Standard normal vectors addressed by chain and step.
 
@@ -77,31 +105,41 @@ class Noise:
     ) -> None:
         self.seed, self.size, self.dtype, self.purpose = seed, size, dtype, purpose
         self.device = torch.device(device)
-        self._numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
         self._steps = steps_per_block(size)
-        self._blocks: dict[int, tuple[int, np.ndarray]] = {}
+        self._blocks: dict[tuple[int, ...], tuple[int, Tensor]] = {}
 
     def normal(self, chains: Sequence[int], step: int) -> Float[Tensor, "chain dim"]:
-        """N(0, 1) numbers of shape (len(chains), size) for one step."""
+        """N(0, 1) numbers of shape (len(chains), size) for one step; not to be changed in place."""
+        if self._steps == 1:
+            drawn = torch.empty(len(chains), self.size, dtype=self.dtype)
+            for row, chain in zip(drawn, chains, strict=True):
+                for run in range(-(-self.size // _RUN)):
+                    self._fill_run(row[run * _RUN : (run + 1) * _RUN], chain, step, run)
+            return drawn.to(self.device)
         block, row = divmod(step, self._steps)
-        drawn = torch.empty(len(chains), self.size, dtype=self.dtype)
-        for index, chain in enumerate(chains):
-            if self._steps == 1:
-                generator(self.seed, self.purpose, chain, step).standard_normal(
-                    dtype=self._numpy_dtype, out=drawn[index].numpy()
-                )
-            else:
-                drawn[index] = torch.from_numpy(self._block(chain, block)[row])
-        return drawn.to(self.device)
-
-    def _block(self, chain: int, block: int) -> np.ndarray:
-        held = self._blocks.get(chain)
+        key = tuple(chains)
+        held = self._blocks.get(key)
         if held is None or held[0] != block:
-            rows = generator(self.seed, self.purpose, chain, block).standard_normal(
-                (self._steps, self.size), dtype=self._numpy_dtype
-            )
-            held = self._blocks[chain] = (block, rows)
-        return held[1]
+            drawn = torch.empty(len(chains), self._steps * self.size, dtype=self.dtype)
+            fill_normal([generator(self.seed, self.purpose, c, block) for c in chains], drawn)
+            drawn = drawn.view(len(chains), self._steps, self.size)
+            held = self._blocks[key] = (block, drawn.to(self.device))
+        return held[1][:, row]
+
+    def part(self, chain: int, step: int, start: int, stop: int) -> Float[Tensor, " part"]:
+        """Elements ``start`` to ``stop`` of one chain's vector at one step, for whoever holds only these."""
+        if self._steps > 1:
+            return self.normal([chain], step)[0, start:stop]
+        first, last = start // _RUN, -(-stop // _RUN)
+        begin, end = first * _RUN, min(last * _RUN, self.size)
+        drawn = torch.empty(end - begin, dtype=self.dtype)
+        for run in range(first, last):
+            at = run * _RUN - begin
+            self._fill_run(drawn[at : at + _RUN], chain, step, run)
+        return drawn[start - begin : stop - begin].to(self.device)
+
+    def _fill_run(self, out: Float[Tensor, " run"], chain: int, step: int, run: int) -> None:
+        fill_normal([generator(self.seed, self.purpose, chain, step, run)], out[None])
 
 
 def uniform(
@@ -113,17 +151,8 @@ def uniform(
     )
 
 
-def minibatch(
-    seed: int,
-    chains: Sequence[int],
-    step: int,
-    *,
-    num_data: int,
-    batch_size: int,
-    probabilities: np.ndarray | None = None,
-    purpose: Purpose = Purpose.BATCH,
-) -> Int[Tensor, "chain batch"]:
-    """Indices of one fresh minibatch per chain.
+class Minibatches:
+    """Indices of fresh minibatches addressed by chain and step.
 
     Uniform data are drawn without replacement within a batch and independently between steps; weighted
     data with replacement. Chains never share a minibatch: shared ones make error bars several times too
@@ -131,22 +160,70 @@ def minibatch(
 
     Args:
         seed: the run's seed.
-        chains: which chains draw.
-        step: the step they are at.
         num_data: n.
         batch_size: B ≤ n.
         probabilities: weight of each datum, summing to 1; None = uniform.
         purpose: the stream.
-
-    Returns:
-        int64 indices in random order, so that the two halves of a batch are exchangeable.
     """
-    if batch_size == num_data and probabilities is None:
-        return torch.arange(num_data).repeat(len(chains), 1)
-    rows = [
-        generator(seed, purpose, chain, step).choice(
-            num_data, batch_size, replace=probabilities is not None, p=probabilities
-        )
-        for chain in chains
-    ]
-    return torch.from_numpy(np.stack(rows).astype(np.int64))
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        num_data: int,
+        batch_size: int,
+        probabilities: np.ndarray | None = None,
+        purpose: Purpose = Purpose.BATCH,
+    ) -> None:
+        self.seed, self.num_data, self.batch_size = seed, num_data, batch_size
+        self.purpose = purpose
+        self._steps = steps_per_block(batch_size)
+        self._blocks: dict[tuple[int, ...], tuple[int, Tensor]] = {}
+        self._edges = None
+        if probabilities is not None:
+            self._edges = np.cumsum(probabilities)
+            self._edges /= self._edges[-1]
+
+    def indices(self, chains: Sequence[int], step: int) -> Int[Tensor, "chain batch"]:
+        """int64 indices in random order, so that the two halves of a batch are exchangeable."""
+        if self.batch_size == self.num_data and self._edges is None:
+            return torch.arange(self.num_data).repeat(len(chains), 1)
+        block, row = divmod(step, self._steps)
+        key = tuple(chains)
+        held = self._blocks.get(key)
+        if held is None or held[0] != block:
+            rows = np.stack([self._block(chain, block) for chain in chains], 1)
+            held = self._blocks[key] = (block, torch.from_numpy(rows))
+        return held[1][row]
+
+    def _block(self, chain: int, block: int) -> np.ndarray:
+        random = generator(self.seed, self.purpose, chain, block)
+        shape = (self._steps, self.batch_size)
+        if self._edges is not None:
+            return np.searchsorted(self._edges, random.random(shape), side="right")
+        return without_replacement(random, self.num_data, shape)
+
+
+def without_replacement(
+    random: np.random.Generator, num_data: int, shape: tuple[int, int]
+) -> np.ndarray:
+    """Rows of distinct indices below ``num_data``, every ordered choice equally likely.
+
+    Numbers that repeat an earlier one of their row are drawn again until none does. No step of this knows
+    one index from another, so all ordered choices have the same probability. Rows that take more than a
+    quarter of the data are shuffled instead.
+    """
+    rows, size = shape
+    if size > num_data // 4:
+        every = np.broadcast_to(np.arange(num_data), (rows, num_data))
+        return random.permuted(every, axis=1)[:, :size]
+    drawn = random.integers(0, num_data, shape)
+    place = np.arange(size)
+    touched = np.arange(rows)
+    while touched.size:
+        ranked = np.sort(drawn[touched] * size + place, axis=1)  # by index, then by place
+        row, rank = np.nonzero(ranked[:, 1:] // size == ranked[:, :-1] // size)
+        repeated = ranked[row, rank + 1] % size
+        drawn[touched[row], repeated] = random.integers(0, num_data, row.size)
+        touched = touched[np.unique(row)]
+    return drawn

@@ -131,8 +131,8 @@ def test_a_chain_of_a_network_is_bitwise_the_same_beside_others(stacked: bool) -
 
 def test_half_step_chains_move_half_as_fast() -> None:
     kernel = sl.SGLD(step_size=[1e-4, 5e-5] * 64)
-    trace = sl.sample(quadratic(), kernel, num_chains=128, num_draws=2)
-    radius = trace["radius_squared"][:, 1]
+    trace = sl.sample(quadratic(), kernel, num_chains=128, num_draws=5)
+    radius = trace["radius_squared"][:, 4]  # seen at every fourth step
     assert radius[::2].mean() / radius[1::2].mean() == pytest.approx(2.0, rel=0.2)
 
 

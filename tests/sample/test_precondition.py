@@ -16,8 +16,12 @@ def samples(count: int = 200) -> torch.Tensor:
     return torch.randn(count, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
+def image(s: Identity | Diagonal | Eigenbasis, z: torch.Tensor) -> torch.Tensor:
+    return s.move(torch.zeros_like(z), z)
+
+
 def dense(s: Identity | Diagonal | Eigenbasis) -> torch.Tensor:
-    return s.apply(torch.eye(DIM, dtype=torch.float64)).T
+    return image(s, torch.eye(DIM, dtype=torch.float64)).T
 
 
 def preconditioners() -> list[Identity | Diagonal | Eigenbasis]:
@@ -30,7 +34,7 @@ def preconditioners() -> list[Identity | Diagonal | Eigenbasis]:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_transpose_is_the_transpose_of_apply(index: int) -> None:
+def test_transpose_is_the_transpose_of_move(index: int) -> None:
     s = preconditioners()[index]
     g = samples(5)
     torch.testing.assert_close(s.transpose(g), g @ dense(s))
@@ -40,7 +44,7 @@ def test_transpose_is_the_transpose_of_apply(index: int) -> None:
 def test_a_saved_preconditioner_is_restored_bitwise(index: int) -> None:
     s = preconditioners()[index]
     again = restore(s.name, s.tensors(), SHAPES)
-    assert torch.equal(again.apply(samples(5)), s.apply(samples(5)))
+    assert torch.equal(image(again, samples(5)), image(s, samples(5)))
 
 
 def test_eigenbasis_whitens_a_kronecker_curvature_exactly_in_the_limit_of_samples() -> None:
@@ -55,7 +59,7 @@ def test_eigenbasis_whitens_a_kronecker_curvature_exactly_in_the_limit_of_sample
     outer = torch.einsum("i,j->ij", a.square(), b.square()).flatten()
     basis = torch.kron(u, v)
     exact = 50.0 * basis @ torch.diag(outer) @ basis.T + torch.eye(12)
-    columns = s.apply(torch.eye(12, dtype=torch.float64)).T
+    columns = image(s, torch.eye(12, dtype=torch.float64)).T
     torch.testing.assert_close(
         columns.T @ exact @ columns, torch.eye(12).double(), atol=0.03, rtol=0
     )
@@ -116,7 +120,7 @@ def test_top_curvature_is_the_largest_eigenvalue_with_its_margin(kind: str) -> N
         top, cost = curvature.top_curvature(
             stiff, position, shrunk, feed, [[0, 1]], seed=0, step=0, iterations=60
         )
-    columns = s.apply(torch.eye(potential.dim, dtype=torch.float64)).T
+    columns = image(s, torch.eye(potential.dim, dtype=torch.float64)).T
     exact = float(torch.linalg.eigvalsh(columns.T @ hessian(potential) @ columns)[-1])
     assert top == pytest.approx(1.15 * exact, rel=0.02)
     assert cost == 2 * 61
@@ -129,8 +133,8 @@ class _Scaled(Identity):
         object.__setattr__(self, "inner", inner)
         object.__setattr__(self, "factor", factor)
 
-    def apply(self, z: torch.Tensor) -> torch.Tensor:
-        return self.factor * self.inner.apply(z)
+    def move(self, position: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return self.inner.move(position, self.factor * z)
 
     def transpose(self, g: torch.Tensor) -> torch.Tensor:
         return self.factor * self.inner.transpose(g)

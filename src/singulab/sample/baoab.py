@@ -50,6 +50,8 @@ class BAOAB:
         w, s = state.position, self.preconditioner
         evaluation = target.evaluate(w)
         dt = root(target.column(self.step_size, w))
-        kicked = state.velocity - dt * s.transpose(evaluation.gradient)
-        velocity = self.memory * kicked + (1 - self.memory**2) ** 0.5 * target.normal()
-        return State(w + s.apply((0.5 * dt) * (kicked + velocity)), velocity), Info(w, evaluation)
+        kicked = s.transpose(evaluation.gradient).mul_(-dt).add_(state.velocity)
+        velocity = self.memory * kicked
+        velocity.add_(target.normal(), alpha=(1 - self.memory**2) ** 0.5)
+        z = kicked.add_(velocity).mul_(0.5 * dt)
+        return State(s.move(w, z), velocity), Info(w, evaluation)

@@ -120,8 +120,8 @@ def _hutchinson(
                 None
             ]
             here, batch = position[chain : chain + 1], feed([chain], step + repeat)
-            there = landscape.slope(here + length * signs, batch).gradient.mean(1)
-            back = landscape.slope(here - length * signs, batch).gradient.mean(1)
+            there = landscape.slope(here + length * signs, batch, halves=False).gradient[:, 0]
+            back = landscape.slope(here - length * signs, batch, halves=False).gradient[:, 0]
             total += (signs * (there - back) / (2 * length))[0]
             cost += 2.0
     curvature = (total / (2 * repeats * position.shape[0])).abs()
@@ -158,12 +158,12 @@ def top_curvature(
             for chain in group
         ]
         vector = torch.stack([torch.from_numpy(row) for row in rows]).to(here)
-        base = potential.evaluate(here, batch).gradient
+        base = potential.evaluate(here, batch, gap=False).gradient
         growth = torch.ones_like(vector[:, 0])
         for _ in range(iterations):
             length = _PROBE * growth.clamp(min=1.0).rsqrt().unsqueeze(1)
             vector = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-30)
-            moved = potential.evaluate(here + scale.apply(length * vector), batch).gradient
+            moved = potential.evaluate(scale.move(here, length * vector), batch, gap=False).gradient
             vector = scale.transpose(moved - base) / length
             growth = vector.norm(dim=1)
         cost += len(group) * (iterations + 1) * potential.landscape.cost

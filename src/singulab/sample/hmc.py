@@ -47,7 +47,7 @@ class HMC:
         length = max(1, round(self.num_leapfrog * (0.5 + target.shared_uniform())))
         velocity = start - (0.5 * dt) * s.transpose(state.gradient)
         for leap in range(length):
-            w = w + s.apply(dt * velocity)
+            w = s.move(w, dt * velocity)
             there = target.evaluate_full(w)
             kick = 0.5 * dt if leap == length - 1 else dt
             velocity = velocity - kick * s.transpose(there.gradient)

@@ -10,6 +10,7 @@ All steps are in units of SGLD's ε: drift ε/2, noise √ε. A preconditioner S
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -39,6 +40,7 @@ class Target:
         noise: normal numbers by chain and step.
         start: another such stream, for velocities that a kernel starts with.
         batch: makes the minibatches of these chains; called once, and only if a kernel wants a noisy gradient.
+        gap: whether to measure the gradient noise between the halves of a minibatch.
     """
 
     def __init__(
@@ -51,15 +53,17 @@ class Target:
         noise: Noise,
         start: Noise,
         batch: Callable[[Sequence[int], int], Any],
+        gap: bool,
     ) -> None:
         self.potential, self.chains, self.step = potential, chains, step
+        self._gap = gap
         self.cost = 0.0  # gradient units spent by these chains so far
         self._seed, self._noise, self._start, self._batch = seed, noise, start, batch
 
     def evaluate(self, position: Float[Tensor, "chain dim"]) -> Evaluation:
         """∇U on a fresh minibatch of each chain."""
         self.cost += self.potential.landscape.cost * len(self.chains)
-        return self.potential.evaluate(position, self._batch(self.chains, self.step))
+        return self.potential.evaluate(position, self._batch(self.chains, self.step), gap=self._gap)
 
     def evaluate_full(self, position: Float[Tensor, "chain dim"]) -> Evaluation:
         """∇U on all data."""
@@ -87,8 +91,23 @@ class Target:
         """A per-chain knob as a column for (chain, dim) arithmetic."""
         if isinstance(value, int | float):
             return float(value)
-        chosen = [value[chain] for chain in self.chains]
-        return torch.tensor(chosen, dtype=like.dtype, device=like.device).unsqueeze(1)
+        if len(self.chains) == 1:
+            return float(value[self.chains[0]])
+        return column(value, self.chains, like).unsqueeze(1)
+
+
+def column(
+    value: Sequence[float], chains: Sequence[int], like: Float[Tensor, "*any"]
+) -> Float[Tensor, " chain"]:
+    """The knobs of some chains as a tensor beside ``like``."""
+    return _column(tuple(value), tuple(chains), like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _column(
+    value: tuple[float, ...], chains: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    return torch.tensor([value[chain] for chain in chains], dtype=dtype, device=device)
 
 
 @runtime_checkable

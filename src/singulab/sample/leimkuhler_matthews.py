@@ -44,7 +44,5 @@ class LeimkuhlerMatthews:
         evaluation = target.evaluate(w)
         step = target.column(self.step_size, w)
         noise = target.normal()
-        z = s.transpose(evaluation.gradient) * (-0.5 * step) + (0.5 * root(step)) * (
-            state.noise + noise
-        )
-        return State(w + s.apply(z), noise), Info(w, evaluation)
+        z = s.transpose(evaluation.gradient).mul_(-root(step)).add_(state.noise).add_(noise)
+        return State(s.move(w, z.mul_(0.5 * root(step))), noise), Info(w, evaluation)

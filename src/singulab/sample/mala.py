@@ -49,7 +49,7 @@ class MALA:
         step = target.column(self.step_size, w)
         noise = target.normal()
         z = root(step) * noise - (0.5 * step) * s.transpose(state.gradient)
-        proposal = w + s.apply(z)
+        proposal = s.move(w, z)
         there = target.evaluate_full(proposal)
         back = (-z + (0.5 * step) * s.transpose(there.gradient)) / root(step)
         energy = target.potential.energy
@@ -71,5 +71,6 @@ def accept(
     position = torch.where(row, proposal, state.position)
     gradient = torch.where(row, there.gradient, state.gradient)
     excess = torch.where(moves, there.excess, state.excess)
-    seen = Evaluation(gradient, excess, excess.unsqueeze(1), None)
+    displacement = position - target.potential.center
+    seen = Evaluation(gradient, excess, excess.unsqueeze(1), None, displacement)
     return State(position, gradient, excess), Info(position, seen, acceptance)

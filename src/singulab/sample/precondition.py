@@ -23,11 +23,13 @@ class Preconditioner(Protocol):
     def name(self) -> str:
         """How it is called in saved runs."""
 
-    def apply(self, z: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
-        """S z."""
+    def move(
+        self, position: Float[Tensor, "chain dim"], z: Float[Tensor, "chain dim"]
+    ) -> Float[Tensor, "chain dim"]:
+        """Position + S z."""
 
     def transpose(self, g: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
-        """Sᵀ g."""
+        """Sᵀ g, a new tensor."""
 
     def loss_share(self) -> Float[Tensor, " dim"] | None:
         """Share nβh/(nβh + γ) of the loss in each coordinate's curvature; None = unknown, taken as 1."""
@@ -42,11 +44,11 @@ class Identity:
 
     name: str = "none"
 
-    def apply(self, z: Tensor) -> Tensor:
-        return z
+    def move(self, position: Tensor, z: Tensor) -> Tensor:
+        return position + z
 
     def transpose(self, g: Tensor) -> Tensor:
-        return g
+        return g.clone()
 
     def loss_share(self) -> None:
         return None
@@ -70,8 +72,8 @@ class Diagonal:
         """From h ≥ 0, the diagonal of the Hessian of L."""
         return cls(*_thermal(curvature, nbeta, localization))
 
-    def apply(self, z: Tensor) -> Tensor:
-        return z * self._scale
+    def move(self, position: Tensor, z: Tensor) -> Tensor:
+        return torch.addcmul(position, z, self._scale)
 
     def transpose(self, g: Tensor) -> Tensor:
         return g * self._scale
@@ -168,7 +170,9 @@ class Eigenbasis:
         basis._scale, basis._share = _thermal(curvature, nbeta, localization)
         return basis
 
-    def apply(self, z: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
+    def move(
+        self, position: Float[Tensor, "chain dim"], z: Float[Tensor, "chain dim"]
+    ) -> Float[Tensor, "chain dim"]:
         scaled = z * self._scale
         for block, u, v in zip(self.layout, self.left, self.right, strict=True):
             if u is not None or v is not None:
@@ -176,7 +180,7 @@ class Eigenbasis:
                 part = part if u is None else u @ part
                 part = part if v is None else part @ v.mT
                 _put(scaled, block, part)
-        return scaled
+        return scaled.add_(position)
 
     def transpose(self, g: Float[Tensor, "chain dim"]) -> Float[Tensor, "chain dim"]:
         rotated = g.clone()

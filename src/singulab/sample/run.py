@@ -19,13 +19,13 @@ from singulab.landscape import ModelLandscape
 from singulab.potential import Evaluation, LocalPotential
 from singulab.rng import Noise, Purpose
 from singulab.sample.baoab import BAOAB
-from singulab.sample.kernel import Info, Kernel, Target
+from singulab.sample.kernel import Info, Kernel, Target, column
 from singulab.sample.precondition import Identity
 from singulab.trace import Trace
 
-FIELDS = ("excess_a", "excess_b", "virial", "radius_squared", "noise_bias", "acceptance")
+FIELDS = ("excess_a", "excess_b", "acceptance", "virial", "radius_squared", "noise_bias")
 
-_NOISE_EVERY = 4  # steps between measurements of the gradient noise
+_LOOK_EVERY = 4  # steps between looks at what costs passes over all weights: the last three fields
 
 
 class Simulation:
@@ -63,14 +63,11 @@ class Simulation:
         self.feed = potential.landscape.feed(
             seed=seed, num_chains=num_chains, batch_size=potential.batch_size, purpose=Purpose.BATCH
         )
-        sizes = np.diff([*potential.landscape.offsets, potential.dim])
-        self._sizes = torch.tensor(sizes, dtype=center.dtype, device=device)
-        self._segments = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(
-            device
-        )
+        self._sizes = np.diff([*potential.landscape.offsets, potential.dim]).tolist()
+        self._per_weight = 1 / torch.tensor(self._sizes, dtype=center.dtype, device=device)
         self.cost = 0.0  # gradient units spent by the loop
         self.lost_updates = 0.0  # share of weights that a step left exactly where they were
-        self._bias: dict[int, Tensor] = {}  # by first chain of a group
+        self._seen: dict[int, Tensor] = {}  # the last look, by first chain of a group
         self.records: list[Tensor] = []  # (chain, len(FIELDS) + components) per recorded step
         if position is None:
             position = center.expand(num_chains, -1).clone()
@@ -98,7 +95,11 @@ class Simulation:
             noise=self._noise,
             start=self._start,
             batch=self.feed,
+            gap=self._looks(chains),
         )
+
+    def _looks(self, group: Sequence[int]) -> bool:
+        return self.step % _LOOK_EVERY == 0 or group[0] not in self._seen
 
     def _init(self, position: Tensor) -> list[Any]:
         states = []
@@ -116,7 +117,7 @@ class Simulation:
         """Go on with another kernel from given positions; the records start empty."""
         self.kernel = kernel
         self.states = self._init(position)
-        self.records, self._bias = [], {}
+        self.records, self._seen = [], {}
 
     def advance(
         self,
@@ -136,7 +137,8 @@ class Simulation:
                         rows.append(self._observe(info, group))
                     if self.step == last_step - 1:
                         moved = self.states[index].position
-                        stayed += float((moved == state.position).double().mean()) * len(group)
+                        same = torch.count_nonzero(moved == state.position)
+                        stayed += float(same) / self.potential.dim
                     self.cost += target.cost
                 if record:
                     self.records.append(torch.cat(rows))
@@ -146,34 +148,28 @@ class Simulation:
                     on_step(self)
 
     def _observe(self, info: Info, group: Sequence[int]) -> Float[Tensor, "chain field"]:
-        evaluation: Evaluation = info.evaluation
-        displacement = info.position - self.potential.center
-        product = displacement * evaluation.gradient
-        chains = displacement.shape[0]
-        by_component = product.new_zeros(chains, self._sizes.numel())
-        by_component.index_add_(1, self._segments, product)
-        virial = by_component.sum(1) / self.potential.dim
-        missing = torch.full_like(virial, torch.nan)
-        fields = torch.stack(
-            [
-                evaluation.half_excess[:, 0].to(virial.dtype),
-                evaluation.half_excess[:, -1].to(virial.dtype),
-                virial,
-                displacement.square().sum(1),
-                self._held_noise_bias(evaluation, group),
-                missing if info.acceptance is None else info.acceptance.to(virial.dtype),
-            ],
-            dim=1,
-        )
-        return torch.cat([fields, by_component / self._sizes], 1)
+        """The record of one step: energies at every step, the rest at every fourth and held in between."""
+        excess = info.evaluation.half_excess
+        dtype = info.position.dtype
+        if info.acceptance is not None or self._looks(group):
+            self._seen[group[0]] = self._look(info, group)
+        if info.acceptance is None:
+            acceptance = torch.full_like(excess[:, :1], torch.nan)
+        else:
+            acceptance = info.acceptance.unsqueeze(1)
+        halves = (excess[:, :1], excess[:, -1:])
+        fields = (*halves, acceptance)
+        return torch.cat([*(field.to(dtype) for field in fields), self._seen[group[0]]], 1)
 
-    def _held_noise_bias(
-        self, evaluation: Evaluation, group: Sequence[int]
-    ) -> Float[Tensor, " chain"]:
-        """The noise bias, measured at every fourth step and held in between."""
-        if self.step % _NOISE_EVERY == 0 or group[0] not in self._bias:
-            self._bias[group[0]] = self._noise_bias(evaluation, group)
-        return self._bias[group[0]]
+    def _look(self, info: Info, group: Sequence[int]) -> Float[Tensor, "chain field"]:
+        """Virial, squared radius and noise bias, then the virial by component."""
+        displacement, gradient = info.evaluation.displacement, info.evaluation.gradient
+        parts = zip(displacement.split(self._sizes, 1), gradient.split(self._sizes, 1), strict=True)
+        by_component = torch.stack([_dot(one, other) for one, other in parts], 1)
+        virial = by_component.sum(1) / self.potential.dim
+        bias = self._noise_bias(info.evaluation, group)
+        scalars = torch.stack([virial, _dot(displacement, displacement), bias], 1)
+        return torch.cat([scalars, by_component * self._per_weight], 1)
 
     def _noise_bias(self, evaluation: Evaluation, group: Sequence[int]) -> Float[Tensor, " chain"]:
         """Excess of nβ·L that this step's gradient noise causes, to first order in ε.
@@ -187,19 +183,18 @@ class Simulation:
                 evaluation.gradient.dtype
             )
         preconditioner = getattr(self.kernel, "preconditioner", None) or Identity()
-        noise = preconditioner.transpose(evaluation.half_gap).square()
+        noise = preconditioner.transpose(evaluation.half_gap)
         share = preconditioner.loss_share()
-        heat = noise.sum(1) if share is None else noise @ share
+        heat = _dot(noise, noise) if share is None else noise.square_() @ share
         memory = self.kernel.memory if isinstance(self.kernel, BAOAB) else 0.0
         step = self.kernel.step_size
-        steps = [step] * len(group) if isinstance(step, int | float) else [step[c] for c in group]
-        factor = torch.tensor(steps, dtype=noise.dtype, device=noise.device)
-        return factor * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory)) * heat
+        steps = step if isinstance(step, int | float) else column(step, group, heat)
+        return steps * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory)) * heat
 
     def recorded(self) -> Float[Tensor, "draw chain field"]:
         """All records so far, on the CPU in float64."""
         if not self.records:
-            width = len(FIELDS) + self._sizes.numel()
+            width = len(FIELDS) + len(self._sizes)
             return torch.zeros(0, self.num_chains, width, dtype=torch.float64)
         return torch.stack(self.records).double().cpu()
 
@@ -227,9 +222,16 @@ class Simulation:
         records = tensors["records"].to(device, self.potential.center.dtype)
         self.records = list(records.unbind(0))
         if self.records:
-            column = FIELDS.index("noise_bias")
-            self._bias = {g[0]: self.records[-1][g, column] for g in self.groups}
+            first = FIELDS.index("virial")
+            self._seen = {g[0]: self.records[-1][g, first:] for g in self.groups}
         self.step, self.cost = step, cost
+
+
+def _dot(
+    one: Float[Tensor, "chain dim"], other: Float[Tensor, "chain dim"]
+) -> Float[Tensor, " chain"]:
+    """The inner product of each chain's rows, without a tensor of their size in between."""
+    return torch.bmm(one.unsqueeze(1), other.unsqueeze(2)).flatten()
 
 
 def trace_of(

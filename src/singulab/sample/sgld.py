@@ -44,5 +44,5 @@ class SGLD:
         w, s = state.position, self.preconditioner
         evaluation = target.evaluate(w)
         step = target.column(self.step_size, w)
-        z = s.transpose(evaluation.gradient) * (-0.5 * step) + root(step) * target.normal()
-        return State(w + s.apply(z)), Info(w, evaluation)
+        z = s.transpose(evaluation.gradient).mul_(-0.5 * root(step)).add_(target.normal())
+        return State(s.move(w, z.mul_(root(step)))), Info(w, evaluation)

@@ -1,15 +1,12 @@
-"""The excess loss L(w) − L(w*) and its gradient, at the positions of many chains.
-
-Two landscapes share one interface: a model with data (noisy minibatches, paired with the losses at w*),
-and a loss given as a function (exact). Positions are rows of a (chain, dim) matrix of selected weights.
-"""
+"""A model on data, as minibatches show it: excess losses paired datum by datum with those at w*."""
 
 import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,6 +26,8 @@ from singulab.data import (
     tree_map,
 )
 from singulab.fingerprint import fingerprint
+from singulab.landscape.recording import Recorded
+from singulab.landscape.slope import Slope
 from singulab.losses import Gaussian, Loss, NextToken, split
 from singulab.params import Params, Selection
 from singulab.rng import Purpose
@@ -37,134 +36,6 @@ logger = logging.getLogger(__name__)
 
 _TEACHER_BYTES = 256 << 20
 FORWARD = 1 / 3  # cost of a forward pass in gradient units
-
-
-class Slope(NamedTuple):
-    """What one evaluation of a landscape gives; ``half`` has 2 entries, or 1 where halves mean nothing."""
-
-    gradient: Float[Tensor, "chain half dim"]  # ∇L on each half of the batch
-    excess: Float[Tensor, "chain half"]  # L − L(w*) on each half, nats per datum
-
-
-@runtime_checkable
-class Landscape(Protocol):
-    """What the potential and the samplers ask of a loss."""
-
-    dim: int
-    center: Float[Tensor, " dim"]
-    center_loss: float  # L_n(w*), nats per datum; NaN where only differences are known
-    selection: Selection
-    components: tuple[str, ...]
-    offsets: tuple[int, ...]  # start of each component in the flat vector
-    num_data: int | None
-    unit: str
-    quantity: str
-    cost: float  # gradient units of one ``slope`` for one chain
-
-    def ready(self) -> AbstractContextManager[None]:
-        """A context in which evaluations leave no trace on the model."""
-
-    def noise_factor(self, batch_size: int | None) -> float:
-        """1 − B/n: the part of the half-batch variance that is noise of the mean; 0 = exact gradients."""
-
-    def feed(
-        self, *, seed: int, num_chains: int, batch_size: int | None, purpose: Purpose
-    ) -> Callable[[Sequence[int], int], Any]:
-        """Minibatches by chains and step."""
-
-    def slope(self, position: Tensor, batch: Any) -> Slope:
-        """Gradient and excess loss on one minibatch per chain."""
-
-    def full(self, position: Tensor, batch_size: int | None) -> tuple[Tensor, Tensor, float]:
-        """Gradient and excess loss on all data, and what it cost per chain."""
-
-    def fingerprints(self) -> dict[str, str]:
-        """Sha256 of weights, data and loss."""
-
-
-class FunctionLandscape:
-    """A loss given as a function of parameter tensors with a leading chain axis.
-
-    Args:
-        loss: ``{name: (chain, *shape)} -> (chain,)``, the loss of every chain in nats per datum.
-        center: ``{name: shape}``, the point w*.
-        num_data: n, if the loss is a mean over data.
-    """
-
-    unit = "datum"
-    quantity = "llc"
-    cost = 1.0
-
-    def __init__(
-        self, loss: Callable[[Params], Tensor], center: Params, *, num_data: int | None = None
-    ) -> None:
-        self.selection = Selection(center)
-        self.center = self.selection.center()
-        self.dim, self.components = self.selection.size, self.selection.names
-        self.offsets = tuple(c.start for c in self.selection.components)
-        self.num_data, self._loss = num_data, loss
-        self.center_loss = float(self._value(self.center[None])[0])
-        if not math.isfinite(self.center_loss):
-            raise ValueError(f"the loss at the center is {self.center_loss}; it must be finite.")
-
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-
-    def noise_factor(self, batch_size: int | None) -> float:
-        """0: the gradient is exact."""
-        return 0.0
-
-    def feed(
-        self,
-        *,
-        seed: int,
-        num_chains: int,
-        batch_size: int | None,
-        purpose: Purpose = Purpose.BATCH,
-    ) -> Any:
-        return lambda chains, step: None
-
-    def _value(self, position: Float[Tensor, "chain dim"]) -> Float[Tensor, " chain"]:
-        params = {
-            c.name: position[:, c.start : c.start + c.size].view(-1, *c.shape)
-            for c in self.selection.components
-        }
-        value = self._loss(params)
-        if not isinstance(value, Tensor) or value.shape != position.shape[:1]:
-            raise ValueError(
-                f"the loss must return one value per chain, shape [{position.shape[0]}], got "
-                f"{tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}."
-            )
-        return value
-
-    def slope(self, position: Float[Tensor, "chain dim"], batch: Any = None) -> Slope:
-        gradient, excess, _ = self.full(position)
-        return Slope(gradient.unsqueeze(1), excess.unsqueeze(1))
-
-    def full(
-        self, position: Float[Tensor, "chain dim"], batch_size: int | None = None
-    ) -> tuple[Float[Tensor, "chain dim"], Float[Tensor, " chain"], float]:
-        """Gradient and excess loss; the third entry is the cost in gradient units per chain."""
-        leaf = position.detach().requires_grad_()
-        value = self._value(leaf)
-        if not value.requires_grad:
-            raise ValueError("the loss does not depend on the weights, or is not differentiable.")
-        (gradient,) = torch.autograd.grad(value.sum(), leaf)
-        return gradient, value.detach() - self.center_loss, 1.0
-
-    def fingerprints(self) -> dict[str, str]:
-        probe = self.center + torch.linspace(0.1, 0.2, self.dim, dtype=self.center.dtype)
-        with torch.no_grad():
-            value = self._value(probe[None])
-        return {
-            "weights": fingerprint(self.center),
-            "data": "none",
-            "loss": fingerprint(
-                value, getattr(self._loss, "__qualname__", type(self._loss).__name__)
-            ),
-        }
 
 
 class _Run(nn.Module):
@@ -237,6 +108,7 @@ class ModelLandscape:
         self._center_losses: Tensor | None = None
         self._cached_teacher = False
         self._depth = 0
+        self._recorded: dict[int, Recorded] = {}  # by number of parts of a batch
         self._fingerprints: dict[str, str] | None = None
         self.cost = 1.0
         with self.ready():
@@ -446,73 +318,105 @@ class ModelLandscape:
                 held = self._call(self._center_params, "values", batch, teacher)
         return values - held
 
-    def _mean(self, flat: Float[Tensor, " dim"], batch: Batch, held: Tensor | None) -> Tensor:
-        return self._paired(self._named(self.selection.unflatten(flat)), batch, held).mean()
+    def _mean_of_parts(
+        self, parts: int, flat: Float[Tensor, " dim"], batch: Batch, held: Tensor | None
+    ) -> tuple[Tensor, Float[Tensor, " part"]]:
+        """The paired excess loss of a batch, and that of each of its parts."""
+        params = self._named(self.selection.unflatten(flat))
+        means = self._paired(params, batch, held).view(parts, -1).mean(1)
+        return means.mean(), means
 
     def slope(
-        self, position: Float[Tensor, "chain dim"], batch: tuple[Batch, Tensor | None]
+        self,
+        position: Float[Tensor, "chain dim"],
+        batch: tuple[Batch, Tensor | None],
+        *,
+        halves: bool = True,
     ) -> Slope:
-        """Gradient and paired excess loss on the two halves of each chain's own minibatch."""
-        data, indices = batch
-        data, held = self._halves(data, indices)
-        if self.stacked:
-            return Slope(*self._stacked_slope(position, data, held))
-        rows = [
-            self._one_slope(
-                position[c],
-                entry(data, c),
-                None if held is None else held[c],
-            )
-            for c in range(position.shape[0])
-        ]
-        return Slope(torch.stack([g for g, _ in rows]), torch.stack([e for _, e in rows]))
+        """Gradient and paired excess loss on each chain's own minibatch, cut in two.
 
-    def _halves(self, data: Batch, indices: Tensor | None) -> tuple[Batch, Tensor | None]:
-        """A batch cut in two (an odd datum is left out), or whole if it is all data; with its losses at w*."""
+        Without ``halves`` the two halves share one gradient, which costs fewer passes over the weights.
+        """
+        data, held, parts = self._halved(*batch)
+        if self.stacked:
+            return self._stacked_slope(position, data, held, parts, halves)
+        cuts = parts if halves else 1
+        gradient = position.new_empty(position.shape[0], cuts, self.dim)
+        excess = []
+        for chain in range(position.shape[0]):
+            mine, paired = entry(data, chain), None if held is None else held[chain]
+            for part in range(cuts):
+                batch_part, held_part = mine, paired
+                if cuts > 1:
+                    size = batch_length(mine) // cuts
+                    cut = slice(part * size, (part + 1) * size)
+                    batch_part = entry(mine, cut)
+                    held_part = None if paired is None else paired[cut]
+                means = self._one_slope(
+                    position[chain], batch_part, held_part, parts // cuts, gradient[chain, part]
+                )
+                excess.append(means)
+        return Slope(gradient, torch.cat(excess).view(position.shape[0], parts))
+
+    def _halved(self, data: Batch, indices: Tensor | None) -> tuple[Batch, Tensor | None, int]:
+        """A batch of even length (an odd datum is left out) or all data, its losses at w*, its halves."""
         source, size = self.source, leaves(data)[0].shape[1]
         everything = source.ordered and source.probabilities is None and size == source.num_data
-        halves, each = (1, size) if everything or size < 2 else (2, size // 2)
-        held = (
-            None
-            if self._center_losses is None or indices is None
-            else self._center_losses[indices.to(self._center_losses.device)]
-        )
-
-        def cut(leaf: Tensor) -> Tensor:
-            kept = leaf[:, : halves * each]
-            return kept.reshape(leaf.shape[0], halves, each, *leaf.shape[2:])
-
-        return tree_map(cut, data), None if held is None else cut(held)
+        parts = 1 if everything or size < 2 else 2
+        held = None
+        if self._center_losses is not None and indices is not None:
+            rows = indices.flatten().to(self._center_losses.device)
+            held = self._center_losses.index_select(0, rows).view(indices.shape)
+        if size % parts:
+            data = tree_map(lambda leaf: leaf[:, : size - 1], data)
+            held = None if held is None else held[:, : size - 1]
+        return data, held, parts
 
     def _stacked_slope(
-        self, position: Tensor, data: Batch, held: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """All chains and halves at once, under one vmap."""
-        chains, halves = leaves(data)[0].shape[:2]
-        axis = None if held is None else 0
-        gradient, excess = vmap(grad_and_value(self._mean), in_dims=(0, 0, axis))(
-            position.repeat_interleave(halves, 0),
-            tree_map(lambda leaf: leaf.flatten(0, 1), data),
-            None if held is None else held.flatten(0, 1),
+        self, position: Tensor, data: Batch, held: Tensor | None, parts: int, halves: bool
+    ) -> Slope:
+        """All chains at once, under one vmap; with ``halves``, each half as a chain of its own."""
+        chains = position.shape[0]
+        if halves and parts > 1:
+
+            def cut(leaf: Tensor) -> Tensor:
+                return leaf.reshape(chains * parts, -1, *leaf.shape[2:])
+
+            position = position.repeat_interleave(parts, 0)
+            data, held = tree_map(cut, data), None if held is None else cut(held)
+        within = parts if not halves else 1
+        gradient, (_, excess) = self._vmapped(within, held is not None)(
+            position.detach(), data, held
         )
-        return gradient.view(chains, halves, -1), excess.view(chains, halves)
+        return Slope(
+            gradient.view(chains, -1, self.dim).detach(), excess.view(chains, parts).detach()
+        )
 
-    def _one_slope(self, flat: Tensor, data: Batch, held: Tensor | None) -> tuple[Tensor, Tensor]:
-        gradients, values = [], []
-        for half in range(leaves(data)[0].shape[0]):
-            parts = [part.detach().requires_grad_() for part in self.selection.parts(flat)]
-            batch = entry(data, half)
-            params = self._named(self.selection.assemble(parts))
-            value = self._paired(params, batch, None if held is None else held[half]).mean()
-            gradients.append(self._flat_gradient(value, parts))
-            values.append(value.detach())
-        return torch.stack(gradients), torch.stack(values)
+    def _vmapped(self, parts: int, paired: bool) -> Recorded:
+        """Gradient, mean and means of parts by chain."""
+        key = 2 * parts + paired
+        if key not in self._recorded:
+            value = grad_and_value(partial(self._mean_of_parts, parts), has_aux=True)
+            self._recorded[key] = Recorded(vmap(value, in_dims=(0, 0, 0 if paired else None)))
+        return self._recorded[key]
 
-    def _flat_gradient(self, value: Tensor, parts: Sequence[Tensor]) -> Float[Tensor, " dim"]:
+    def _one_slope(
+        self, flat: Tensor, batch: Batch, held: Tensor | None, parts: int, gradient: Tensor
+    ) -> Float[Tensor, " part"]:
+        """Means over the parts of one chain's batch; their gradient is put into ``gradient``."""
+        leaf = [part.detach().requires_grad_() for part in self.selection.parts(flat)]
+        params = self._named(self.selection.assemble(leaf))
+        means = self._paired(params, batch, held).view(parts, -1).mean(1)
+        self._flat_gradient(means.mean(), leaf, out=gradient)
+        return means.detach()
+
+    def _flat_gradient(
+        self, value: Tensor, parts: Sequence[Tensor], out: Tensor | None = None
+    ) -> Float[Tensor, " dim"]:
         if not value.requires_grad:
             raise ValueError("the loss does not depend on the selected weights; select others.")
         gradients = torch.autograd.grad(value, parts, allow_unused=True, materialize_grads=True)
-        return torch.cat([g.reshape(-1) for g in gradients])
+        return torch.cat([g.reshape(-1) for g in gradients], out=out)
 
     def full(
         self, position: Float[Tensor, "chain dim"], batch_size: int | None = None
@@ -558,11 +462,12 @@ class ModelLandscape:
         data are independent; divided by √B it samples the matrix of the mean loss. Each half of a batch
         gives one sample.
         """
-        data, _ = self._halves(batch[0], None)
+        data, _, halves = self._halved(batch[0], None)
+        size = leaves(data)[0].shape[1] // halves
         samples = []
         for chain in range(position.shape[0]):
-            for half in range(leaves(data)[0].shape[1]):
-                part_batch = entry(data, chain, half)
+            for half in range(halves):
+                part_batch = entry(data, chain, slice(half * size, (half + 1) * size))
                 parts = [p.detach().requires_grad_() for p in self.selection.parts(position[chain])]
                 params = self._named(self.selection.assemble(parts))
                 output = self._call(params, "output", part_batch)
@@ -578,10 +483,10 @@ class ModelLandscape:
     ) -> bool:
         """Whether the chains can be evaluated under vmap; a failure is said aloud."""
         try:
-            data, held = self._halves(*batch)
+            data, held, parts = self._halved(*batch)
             with warnings.catch_warnings():  # an operation that vmap runs chain by chain
                 warnings.filterwarnings("error", message="There is a performance drop")
-                self._stacked_slope(position, data, held)
+                self._stacked_slope(position, data, held, parts, halves=True)
         except Exception as error:  # noqa: BLE001 - whatever a model does under vmap
             told = str(error).strip().split("\n")[0][:200]
             note = f"chains run in turn: the model does not run under vmap ({type(error).__name__}: {told})"
@@ -615,7 +520,7 @@ class ModelLandscape:
             self._fingerprints = {
                 "weights": fingerprint(
                     *(tensor for _, tensor in sorted(self._center_params.items())),
-                    *((c.name, c.slice) for c in chosen),
+                    *((c.name, c.slice, c.unit) for c in chosen),
                     *(c.positions for c in chosen if c.positions is not None),
                 ),
                 "data": fingerprint(*self._some_data()),

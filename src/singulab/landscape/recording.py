@@ -1,0 +1,144 @@
+"""A function of tensors, recorded once as a flat list of tensor operations.
+
+Per-chain gradients of a small model spend most of their time in Python: in the model's own code, in vmap and
+in autograd. Recording runs all of that once and keeps the tensor operations that it led to, without those
+that do nothing; from then on only they are run. What a recording returns is compared with the function
+itself, bit by bit, and the function is used as it is wherever the two differ.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from singulab.data import leaves, tree_map
+
+logger = logging.getLogger(__name__)
+
+_CHECKED = 2  # calls of a recording that are compared with the function
+_MOST = 8  # recordings of one function, one for each set of shapes
+
+_aten = torch.ops.aten
+_SAME_SHAPE = (_aten.expand.default, _aten.view.default, _aten._unsafe_view.default)
+_TIMES_ONE = (_aten.mul.Scalar, _aten.mul.Tensor, _aten.pow.Tensor_Scalar)
+_FILLED = {_aten.ones_like.default: torch.ones, _aten.zeros_like.default: torch.zeros}
+
+
+class Recorded:
+    """``function``, recorded anew for each set of argument shapes.
+
+    Args:
+        function: maps batches (trees of tensors) to trees of tensors; free of control flow on their values.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self._recordings: dict[Any, fx.GraphModule | None] = {}
+        self._checked: dict[Any, int] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        tensors = leaves(arguments)
+        key = tuple((leaf.shape, leaf.dtype, leaf.device) for leaf in tensors)
+        if key not in self._recordings:
+            if len(self._recordings) == _MOST:
+                return self.function(*arguments)
+            self._recordings[key] = self._record(arguments, tensors)
+            self._checked[key] = 0
+        recording = self._recordings[key]
+        if recording is None:
+            return self.function(*arguments)
+        if self._checked[key] == _CHECKED:
+            return recording(*tensors)
+        self._checked[key] += 1
+        wanted, got = self.function(*arguments), recording(*tensors)
+        if not _equal(wanted, got):
+            logger.info("a recording differs from its function, which is run as it is")
+            self._recordings[key] = None
+        return wanted
+
+    def _record(self, arguments: Sequence[Any], tensors: Sequence[Tensor]) -> fx.GraphModule | None:
+        def of_leaves(*given: Tensor) -> Any:
+            stream = iter(given)
+            return self.function(*tree_map(lambda _: next(stream), tuple(arguments)))
+
+        try:
+            recording = make_fx(of_leaves)(*tensors)
+            simplify(recording)
+        except Exception as error:  # noqa: BLE001 - whatever a model does; it then runs unrecorded
+            logger.info("a function cannot be recorded and is run as it is: %s", error)
+            return None
+        return recording
+
+
+def _equal(one: Any, other: Any) -> bool:
+    pairs = zip(leaves(one), leaves(other), strict=True)
+    return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
+
+
+def simplify(recording: fx.GraphModule) -> None:
+    """Drop operations that do nothing, and compute those without arguments once."""
+    graph = recording.graph
+    for node in list(graph.nodes):
+        source = _source_of_nothing(node)
+        if source is not None:
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    if not any(_mutates(node) for node in graph.nodes):
+        _fold_constants(recording)
+        graph.eliminate_dead_code()
+    graph.lint()
+    recording.recompile()
+
+
+def _source_of_nothing(node: fx.Node) -> fx.Node | None:
+    """The node whose value this one repeats, if it does."""
+    if node.op != "call_function" or not node.args or not isinstance(node.args[0], fx.Node):
+        return None
+    before = node.args[0]
+    new, old = node.meta.get("val"), before.meta.get("val")
+    if not isinstance(new, Tensor) or not isinstance(old, Tensor):
+        return None
+    alike = new.shape == old.shape and new.stride() == old.stride() and new.dtype == old.dtype
+    if node.target in _SAME_SHAPE:
+        return before if alike else None
+    if node.target in _TIMES_ONE:
+        return before if alike and node.args[1] == 1 else None
+    twice = node.target is _aten.transpose.int and before.target is _aten.transpose.int
+    if twice and node.args[1:] == before.args[1:] and isinstance(before.args[0], fx.Node):
+        return before.args[0]
+    return None
+
+
+def _mutates(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _fold_constants(recording: fx.GraphModule) -> None:
+    """Replace what follows from shapes alone by its value."""
+    graph = recording.graph
+    values: dict[fx.Node, Tensor] = {}
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        inputs = node.all_input_nodes
+        if node.target in _FILLED:
+            like = node.args[0].meta["val"]
+            values[node] = _FILLED[node.target](like.shape, dtype=like.dtype, device=like.device)
+        elif inputs and all(i in values for i in inputs):
+            arguments = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+            values[node] = node.target(*arguments[0], **arguments[1])
+    for node, value in values.items():
+        users = [user for user in node.users if user not in values]
+        if not users or not isinstance(value, Tensor):
+            continue
+        name = f"constant_{node.name}"
+        recording.register_buffer(name, value)
+        with graph.inserting_before(node):
+            constant = graph.get_attr(name)
+        for user in users:
+            user.replace_input_with(node, constant)

@@ -1,0 +1,54 @@
+"""What the potential and the samplers ask of a loss: its excess over w* and its gradient, chain by chain."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from singulab.params import Selection
+from singulab.rng import Purpose
+
+
+class Slope(NamedTuple):
+    """What one evaluation of a landscape gives; ``half`` has 2 entries, or 1 where halves mean nothing."""
+
+    gradient: Float[Tensor, "chain part dim"]  # ∇L on each half of the batch, or on the whole batch
+    excess: Float[Tensor, "chain half"]  # L − L(w*) on each half, nats per datum
+
+
+@runtime_checkable
+class Landscape(Protocol):
+    """What the potential and the samplers ask of a loss."""
+
+    dim: int
+    center: Float[Tensor, " dim"]
+    center_loss: float  # L_n(w*), nats per datum; NaN where only differences are known
+    selection: Selection
+    components: tuple[str, ...]
+    offsets: tuple[int, ...]  # start of each component in the flat vector
+    num_data: int | None
+    unit: str
+    quantity: str
+    cost: float  # gradient units of one ``slope`` for one chain
+
+    def ready(self) -> AbstractContextManager[None]:
+        """A context in which evaluations leave no trace on the model."""
+
+    def noise_factor(self, batch_size: int | None) -> float:
+        """1 − B/n: the part of the half-batch variance that is noise of the mean; 0 = exact gradients."""
+
+    def feed(
+        self, *, seed: int, num_chains: int, batch_size: int | None, purpose: Purpose
+    ) -> Callable[[Sequence[int], int], Any]:
+        """Minibatches by chains and step."""
+
+    def slope(self, position: Tensor, batch: Any, *, halves: bool = True) -> Slope:
+        """Excess loss on each half of one minibatch per chain; the gradient by halves, or of the whole."""
+
+    def full(self, position: Tensor, batch_size: int | None) -> tuple[Tensor, Tensor, float]:
+        """Gradient and excess loss on all data, and what it cost per chain."""
+
+    def fingerprints(self) -> dict[str, str]:
+        """Sha256 of weights, data and loss."""
