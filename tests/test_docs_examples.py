@@ -28,7 +28,8 @@ from singulab import checks
 from singulab.checks import Criticality, all_checks
 from singulab.cli.main import main
 from singulab.estimate.llc import heat_capacity, llc_extrapolated
-from singulab.sample.plan import ExactPlan, LangevinPlan
+from singulab.sample.exact_plan import ExactPlan
+from singulab.sample.langevin_plan import LangevinPlan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -22,12 +22,12 @@ from singulab.measurement import Measurement
 from singulab.params import Weights
 from singulab.potential import LocalPotential, default_localization
 from singulab.rng import Purpose
+from singulab.sample.exact_plan import ExactPlan
+from singulab.sample.fixed_plan import FixedPlan
+from singulab.sample.langevin_plan import LangevinPlan
 from singulab.sample.plan import (
     DEFAULT_BUDGET,
     DEFAULT_EXACT_BUDGET,
-    ExactPlan,
-    FixedPlan,
-    LangevinPlan,
     Outcome,
     Plan,
     Progress,
