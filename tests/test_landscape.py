@@ -624,6 +624,35 @@ def test_a_chain_of_one_head_is_the_chain_of_the_model_with_all_else_held(stacke
             weight.data += (-0.005 * drift + 0.1 * everywhere) * mask
 
 
+# ── control ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_control_takes_the_noise_at_the_center_off_the_gradient_and_nothing_else(stacked):
+    _, potential = made(CASES["gaussian"], batch_size=8)
+    landscape = potential.landscape
+    landscape.stacked = stacked
+    feed = landscape.feed(seed=0, num_chains=2, batch_size=8)
+    here = potential.center.expand(2, -1)
+    with landscape.ready():
+        assert landscape.prepare_control() == pytest.approx(N / 8)
+        assert landscape.prepare_control() == 0
+        everywhere = potential.evaluate_full(here)[0].gradient
+        for step in range(3):
+            batch = feed([0, 1], step)
+            at_center = potential.evaluate(here, batch, control=True)
+            torch.testing.assert_close(at_center.gradient, everywhere)
+            torch.testing.assert_close(at_center.half_gap, torch.zeros_like(here))
+            away = displaced(potential.center, 2)
+            plain, controlled, center = (
+                potential.evaluate(p, batch, control=c)
+                for p, c in ((away, False), (away, True), (here, False))
+            )
+            taken = plain.gradient - controlled.gradient
+            torch.testing.assert_close(taken, center.gradient - everywhere)
+            assert torch.equal(plain.half_excess, controlled.half_excess)
+
+
 # ── scores ────────────────────────────────────────────────────────────────────────────────────
 
 

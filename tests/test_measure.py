@@ -203,3 +203,20 @@ def test_a_scale_curve_tends_to_half_the_weights_as_gamma_falls() -> None:
     expected = 2 * (1 / 21 - 1 / 81) / (1 / 20 - 1 / 80)
     assert abs(slope.value - expected) <= SIGMA * slope.mcse
     assert set(curve.to_dict()) == {"points", "slopes"}
+
+
+def test_label_noise_is_taken_off_the_gradients_where_that_pays() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(6, 6, bias=False), torch.nn.Linear(6, 4, bias=False)
+    )
+    x = torch.randn(2000, 6)
+    clean = model(x).detach()
+    knobs = {"localization": 100.0, "max_gradients": 3000.0, "batch_size": 64, "seed": 1}
+    noisy = sl.measure(model, (x, clean + torch.randn_like(clean)), sl.gaussian(), **knobs)
+    assert noisy.settings.found["control"] == "on"
+    assert noisy.gradients["control"] >= 2000 / 64
+    for targets, labels in ((clean, "data"), (clean + torch.randn_like(clean), "model")):
+        quiet = sl.measure(model, (x, targets), sl.gaussian(), labels=labels, **knobs)
+        assert quiet.settings.found["control"] == "off"
+        assert "control" not in quiet.gradients

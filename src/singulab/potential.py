@@ -228,10 +228,22 @@ class LocalPotential:
         )
 
     def evaluate(
-        self, position: Float[Tensor, "chain dim"], batch: Any, *, gap: bool = True
+        self,
+        position: Float[Tensor, "chain dim"],
+        batch: Any,
+        *,
+        gap: bool = True,
+        control: bool = False,
     ) -> Evaluation:
-        """∇U and the paired excess loss on one minibatch per chain; with ``gap``, its gradient noise too."""
-        gradient, excess = self.landscape.slope(position, batch, halves=gap)
+        """∇U and the paired excess loss on one minibatch per chain.
+
+        Args:
+            position: one point per chain.
+            batch: one minibatch per chain, from the landscape's feed.
+            gap: also measure the gradient noise, between the halves of each minibatch.
+            control: take off the noise that the gradient has at w*, at twice the cost.
+        """
+        gradient, excess = self.landscape.slope(position, batch, halves=gap, control=control)
         half_gap = None
         if gradient.shape[1] == 2:
             one, other = gradient.unbind(1)

@@ -79,9 +79,14 @@ class FunctionLandscape:
         return value
 
     def slope(
-        self, position: Float[Tensor, "chain dim"], batch: Any = None, *, halves: bool = True
+        self,
+        position: Float[Tensor, "chain dim"],
+        batch: Any = None,
+        *,
+        halves: bool = True,
+        control: bool = False,
     ) -> Slope:
-        """Gradient and excess loss; there are no halves."""
+        """Gradient and excess loss; there are no halves, and no noise to take off."""
         gradient, excess, _ = self.full(position)
         return Slope(gradient.unsqueeze(1), excess.unsqueeze(1))
 

@@ -44,8 +44,13 @@ class Landscape(Protocol):
     ) -> Callable[[Sequence[int], int], Any]:
         """Minibatches by chains and step."""
 
-    def slope(self, position: Tensor, batch: Any, *, halves: bool = True) -> Slope:
-        """Excess loss on each half of one minibatch per chain; the gradient by halves, or of the whole."""
+    def slope(
+        self, position: Tensor, batch: Any, *, halves: bool = True, control: bool = False
+    ) -> Slope:
+        """Excess loss on each half of one minibatch per chain; the gradient by halves, or of the whole.
+
+        ``control`` takes off the noise that the gradient has at w*.
+        """
 
     def full(self, position: Tensor, batch_size: int | None) -> tuple[Tensor, Tensor, float]:
         """Gradient and excess loss on all data, and what it cost per chain."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from singulab.landscape import ModelLandscape
 from singulab.potential import LocalPotential
 from singulab.rng import Purpose, generator
-from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner
+from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner, heat
 
 _PROBE = (
     0.5  # length of the finite difference, in standard deviations of the stiffest direction found
@@ -170,3 +170,32 @@ def top_curvature(
         top = float(growth.max())
         largest = max(largest, top if math.isfinite(top) else math.inf)
     return _MARGIN * max(largest, 1e-12), cost
+
+
+def noise_ratio(
+    potential: LocalPotential,
+    position: Float[Tensor, "chain dim"],
+    scale: Preconditioner,
+    feed: Callable[..., Any],
+    groups: list[list[int]],
+    *,
+    step: int,
+    repeats: int,
+) -> tuple[float, float]:
+    """How many times less the gradient noise heats the chains when the noise at w* is taken off it.
+
+    Returns:
+        Heat of the plain gradients over that of the controlled ones, and the gradient units it cost.
+    """
+    plain, controlled, cost = 0.0, 0.0, 0.0
+    for group in groups:
+        here = position[group]
+        for repeat in range(repeats):
+            batch = feed(group, step + repeat)
+            for control in (False, True):
+                gap = potential.evaluate(here, batch, control=control).half_gap
+                assert gap is not None
+                hot = float(heat(scale, gap).sum())
+                plain, controlled = plain + hot * (not control), controlled + hot * control
+            cost += 3 * len(group) * potential.landscape.cost
+    return plain / max(controlled, 1e-30), cost

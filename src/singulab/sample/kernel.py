@@ -41,6 +41,7 @@ class Target:
         start: another such stream, for velocities that a kernel starts with.
         batch: makes the minibatches of these chains; called once, and only if a kernel wants a noisy gradient.
         gap: whether to measure the gradient noise between the halves of a minibatch.
+        control: whether to take off the noise that a gradient has at w*.
     """
 
     def __init__(
@@ -54,16 +55,19 @@ class Target:
         start: Noise,
         batch: Callable[[Sequence[int], int], Any],
         gap: bool,
+        control: bool,
     ) -> None:
         self.potential, self.chains, self.step = potential, chains, step
-        self._gap = gap
+        self._gap, self._control = gap, control
         self.cost = 0.0  # gradient units spent by these chains so far
         self._seed, self._noise, self._start, self._batch = seed, noise, start, batch
 
     def evaluate(self, position: Float[Tensor, "chain dim"]) -> Evaluation:
         """∇U on a fresh minibatch of each chain."""
-        self.cost += self.potential.landscape.cost * len(self.chains)
-        return self.potential.evaluate(position, self._batch(self.chains, self.step), gap=self._gap)
+        gradients = 2 if self._control else 1
+        self.cost += gradients * self.potential.landscape.cost * len(self.chains)
+        batch = self._batch(self.chains, self.step)
+        return self.potential.evaluate(position, batch, gap=self._gap, control=self._control)
 
     def evaluate_full(self, position: Float[Tensor, "chain dim"]) -> Evaluation:
         """∇U on all data."""

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from singulab.data import StreamSource
+from singulab.landscape import ModelLandscape
 from singulab.rng import Purpose
 from singulab.sample import curvature
 from singulab.sample.baoab import BAOAB
@@ -19,21 +21,25 @@ class LangevinPlan(Plan):
     """Leimkuhler–Matthews or BAOAB with a frozen curvature preconditioner, tuned in warm-up.
 
     Warm-up starts at w* with short segments that double in length. After each, curvature is measured anew
-    at the chain points and the step is set to c/k, k the top curvature in the coordinates of S; c falls
-    where gradient noise would heat the chains by more than ``TOLERANCE`` of λ̂, and momentum is used as far
-    as the noise allows. In production half of the chains take the step, half of them half of it, with all
-    knobs frozen, until the judge is content or the budget is spent.
+    at the chain points and the step is set to c/k, k the top curvature in the coordinates of S. Gradient
+    noise heats the chains in proportion to the step; step, momentum and whether the noise at w* is taken off
+    are chosen for the least error of λ̂ that the budget allows. In production half of the chains take the
+    step, half of them half of it, with all knobs frozen, until the judge is content or the budget is spent.
     """
 
-    QUIET = 0.06  # share of λ̂ that gradient noise adds, before it is extrapolated away …
+    QUIET = 0.03  # share of λ̂ that gradient noise may always add, before it is extrapolated away …
     TOLERANCE = 0.2  # … and what it may add where the chains would else be too slow
-    RELAXATIONS = 25  # of whitened coordinates, wanted in production
+    DISTRUST = 0.15  # relative error of that extrapolation
+    RELAXATIONS = 12  # of whitened coordinates, wanted in production
     LARGEST = 0.3  # largest c without momentum
     LARGEST_WITH_MOMENTUM = 0.15
     SMALLEST = 0.003
     MEMORY = 0.8  # largest a
     WARM_UP = 0.25  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
+    DEAREST_CONTROL = 0.1  # share of the budget that ∇L_n(w*) may cost
+    WORTH = 1.1  # how much smaller the error must be for control to be used
+    FASTEST = LARGEST_WITH_MOMENTUM * (1 + MEMORY) / (1 - MEMORY)
     EXPLODED = 20.0  # energies per weight beyond which a chain is taken as lost
     RESTARTS = 4
 
@@ -55,7 +61,9 @@ class LangevinPlan(Plan):
 
     def begin(self) -> None:
         kind = curvature.choose(self.potential, self.settings.preconditioner)
-        self.facts.update(kind=kind, courant=0.1, memory=0.0, stage=0, restarts=0, top=1.0)
+        self.facts.update(
+            kind=kind, courant=0.1, memory=0.0, control=False, stage=0, restarts=0, top=1.0
+        )
         self._measure_curvature(repeats=4)
         self.facts["end"] = self.FIRST
         self._start_segment(self.simulation.position)
@@ -95,6 +103,7 @@ class LangevinPlan(Plan):
         self.charge("curvature", cost + more)
 
     def _start_segment(self, position: Tensor) -> None:
+        self.simulation.control = self.facts["control"]
         self.simulation.restart(self.kernel(), position)
 
     def turn(self) -> bool:
@@ -133,7 +142,10 @@ class LangevinPlan(Plan):
 
     @property
     def _step_cost(self) -> float:
-        return self.num_chains * self.potential.landscape.cost
+        return self._cost_of_step(self.facts["control"])
+
+    def _cost_of_step(self, control: bool) -> float:
+        return self.num_chains * self.potential.landscape.cost * (2 if control else 1)
 
     def _rescued(self) -> Tensor:
         """Positions with lost chains set back to w*."""
@@ -142,38 +154,78 @@ class LangevinPlan(Plan):
         return torch.where(position.isfinite(), position, self.potential.center)
 
     def _set_step(self) -> None:
-        """Step and memory from the gradient noise of the last half of a segment.
-
-        Noise heats the chains in proportion to the step. It is kept at ``QUIET`` of λ̂, or as far above, up
-        to ``TOLERANCE``, as the chains need to relax ``RELAXATIONS`` times in the production that the
-        budget allows.
-        """
+        """Step, memory and control from the gradient noise of the last half of a segment."""
         facts, records, energy = self.facts, self.simulation.recorded(), self._energies()
         half = records.shape[0] // 2
         level = max(float(energy[half:].mean()), 0.5)
-        heating = float(records[half:, :, NOISE_BIAS].mean()) / level
-        heating *= (1 - facts["memory"]) / (1 + facts["memory"])  # of the overdamped step
-        if not heating > 0:
-            facts["courant"], heating = self.LARGEST, 0.0
-        else:
-            per_courant = heating / facts["courant"]
-            production = (1 - self.WARM_UP) * self.budget / self._step_cost
-            needed = self.RELAXATIONS * facts["top"] / production
-            allowed = min(max(self.QUIET, needed * per_courant), self.TOLERANCE)
-            facts["courant"] = min(max(allowed / per_courant, self.SMALLEST), self.LARGEST)
-            heating = per_courant * facts["courant"]
-        facts["memory"] = 0.0
+        heating = max(float(records[half:, :, NOISE_BIAS].mean()) / level, 0.0)
+        hot = heating / _speed(facts["courant"], facts["memory"])  # at speed 1
+        if hot * self.FASTEST > self.QUIET and self._can_control:
+            ratio = self._noise_ratio()
+            plain = hot * ratio if facts["control"] else hot
+            errors = [self._best_speed(h, c, level)[1] for h, c in ((plain, 1), (plain / ratio, 2))]
+            facts["control"] = errors[0] > self.WORTH * errors[1]
+            hot = plain / ratio if facts["control"] else plain
+        speed, _ = self._best_speed(hot, 2 if facts["control"] else 1, level)
+        facts["courant"], facts["memory"] = self._knobs(speed)
+
+    def _best_speed(self, hot: float, gradients: int, level: float) -> tuple[float, float]:
+        """The speed c(1 + a)/(1 − a) with the least error of λ̂, and that error relative to λ̂.
+
+        Noise heats the chains by ``hot``·speed of λ̂; that is extrapolated away with a relative error of
+        ``DISTRUST``. Slow chains give few independent energies, each with the relative variance 1/λ̂ of a
+        Gamma law. The chains relax at least ``RELAXATIONS`` times in the production that the budget
+        allows, where that heats them by less than ``TOLERANCE``.
+        """
+        cost = self.num_chains * self.potential.landscape.cost * gradients
+        relaxations = (1 - self.WARM_UP) * self.budget / cost / self.facts["top"]  # at speed 1
+        spread = 1 / (level * self.num_chains * relaxations)
+        speed = self.FASTEST
+        if hot > 0:
+            best = (spread / (2 * (self.DISTRUST * hot) ** 2)) ** (1 / 3)
+            quiet = max(best, self.QUIET / hot, self.RELAXATIONS / relaxations)
+            speed = max(min(quiet, self.TOLERANCE / hot, self.FASTEST), self.SMALLEST)
+        return speed, math.sqrt((self.DISTRUST * hot * speed) ** 2 + spread / speed)
+
+    def _knobs(self, speed: float) -> tuple[float, float]:
+        """C and a that make this speed; momentum where c alone would be too large."""
         if self.settings.kernel in ("sgld", "leimkuhler_matthews"):
-            return
-        wanted = self.settings.memory
-        if wanted is None:
-            wanted = self.MEMORY
-            if heating > 0:
-                hotter = 0.5 * self.TOLERANCE / heating
-                wanted = min(self.MEMORY, (hotter - 1) / (hotter + 1))
-        if wanted > 0.2 or self.settings.memory is not None:
-            facts["memory"] = wanted
-            facts["courant"] = min(facts["courant"], self.LARGEST_WITH_MOMENTUM)
+            return min(speed, self.LARGEST), 0.0
+        if self.settings.memory is not None:
+            hotter = (1 + self.settings.memory) / (1 - self.settings.memory)
+            return min(speed / hotter, self.LARGEST_WITH_MOMENTUM), self.settings.memory
+        if speed <= self.LARGEST:
+            return speed, 0.0
+        hotter = speed / self.LARGEST_WITH_MOMENTUM
+        return self.LARGEST_WITH_MOMENTUM, (hotter - 1) / (hotter + 1)
+
+    @property
+    def _can_control(self) -> bool:
+        """Whether ∇L_n(w*) can be had for a small share of the budget, and is not zero for every datum."""
+        landscape = self.potential.landscape
+        if not isinstance(landscape, ModelLandscape) or landscape.labels == "model":
+            return False
+        if isinstance(landscape.source, StreamSource) or self.potential.batch_size is None:
+            return False
+        passes = landscape.source.num_data / self.potential.batch_size
+        return passes * landscape.cost <= self.DEAREST_CONTROL * self.budget
+
+    def _noise_ratio(self) -> float:
+        landscape = self.potential.landscape
+        assert isinstance(landscape, ModelLandscape)
+        self.charge("control", landscape.prepare_control())
+        with landscape.ready():
+            ratio, cost = curvature.noise_ratio(
+                self.potential,
+                self.simulation.position,
+                self.scale,
+                self._feed,
+                self.simulation.groups,
+                step=1000 * (self.facts["stage"] + 100 * self.facts["restarts"]) + 800,
+                repeats=4,
+            )
+        self.charge("control", cost)
+        return ratio
 
     def _start_production(self, position: Tensor) -> None:
         facts = self.facts
@@ -190,6 +242,9 @@ class LangevinPlan(Plan):
     def remember(self, kept: dict[str, Tensor]) -> None:
         if "start" in kept:
             self._start_at = kept["start"]
+        landscape = self.potential.landscape
+        if self.facts["control"] and isinstance(landscape, ModelLandscape):
+            landscape.prepare_control()
 
     def _next_end(self) -> int:
         """Half as much again as there is, at least 500 steps, at most what the budget allows."""
@@ -234,6 +289,7 @@ class LangevinPlan(Plan):
             "step_size": step,
             "smaller_step_size": 0.5 * step,
             "memory": float(self.facts["memory"]),
+            "control": "on" if self.facts["control"] else "off",
             "top_curvature": float(self.facts["top"]),
             "courant_number": float(self.facts["courant"]),
             "preconditioner": self.scale.name,
@@ -241,3 +297,8 @@ class LangevinPlan(Plan):
             "num_draws": float(len(self.simulation.records)),
             "chains": "stacked" if len(self.simulation.groups) == 1 else "in turn",
         }
+
+
+def _speed(courant: float, memory: float) -> float:
+    """Relaxations per step, in units of those of the stiffest direction at c = 1 without momentum."""
+    return courant * (1 + memory) / (1 - memory)

@@ -149,6 +149,7 @@ class Plan(ABC):
             num_chains=self.num_chains,
             seed=self.seed,
             stacked=self._stacked,
+            control=self.facts.get("control", False),
         )
 
     def _tick(self, simulation: Simulation) -> None:

@@ -225,6 +225,22 @@ def _eigenvectors(moment: Float[Tensor, "block side side"], side: int) -> Tensor
     return vectors.to(moment.dtype).contiguous()
 
 
+def heat(
+    preconditioner: Preconditioner, noise: Float[Tensor, "chain dim"]
+) -> Float[Tensor, " chain"]:
+    """Σ share·(Sᵀ noise)²: what gradient noise adds to the energy of the loss, per ε/8."""
+    noise = preconditioner.transpose(noise)
+    share = preconditioner.loss_share()
+    return row_dot(noise, noise) if share is None else noise.square_() @ share
+
+
+def row_dot(
+    one: Float[Tensor, "chain dim"], other: Float[Tensor, "chain dim"]
+) -> Float[Tensor, " chain"]:
+    """The inner product of each chain's rows, without a tensor of their size in between."""
+    return torch.bmm(one.unsqueeze(1), other.unsqueeze(2)).flatten()
+
+
 def restore(name: str, tensors: dict[str, Tensor], shapes: Sequence[torch.Size]) -> Preconditioner:
     """The preconditioner that ``tensors()`` described."""
     if name == "none":

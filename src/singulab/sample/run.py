@@ -20,7 +20,7 @@ from singulab.potential import Evaluation, LocalPotential
 from singulab.rng import Noise, Purpose
 from singulab.sample.baoab import BAOAB
 from singulab.sample.kernel import Info, Kernel, Target, column
-from singulab.sample.precondition import Identity
+from singulab.sample.precondition import Identity, heat, row_dot
 from singulab.trace import Trace
 
 FIELDS = ("excess_a", "excess_b", "acceptance", "virial", "radius_squared", "noise_bias")
@@ -39,6 +39,7 @@ class Simulation:
         step: the step at which to begin; streams of different steps never overlap.
         position: start of every chain, shape (chain, dim); default w*.
         stacked: evaluate all chains at once (vmap), one by one, or None to find out which is faster.
+        control: take off the noise that gradients have at w*, at twice the cost of a step.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class Simulation:
         step: int = 0,
         position: Float[Tensor, "chain dim"] | None = None,
         stacked: bool | None = None,
+        control: bool = False,
     ) -> None:
-        self.potential, self.kernel = potential, kernel
+        self.potential, self.kernel, self.control = potential, kernel, control
         self.num_chains, self.seed, self.step = num_chains, seed, step
         center = potential.center
         device = center.device
@@ -96,6 +98,7 @@ class Simulation:
             start=self._start,
             batch=self.feed,
             gap=self._looks(chains),
+            control=self.control,
         )
 
     def _looks(self, group: Sequence[int]) -> bool:
@@ -165,10 +168,10 @@ class Simulation:
         """Virial, squared radius and noise bias, then the virial by component."""
         displacement, gradient = info.evaluation.displacement, info.evaluation.gradient
         parts = zip(displacement.split(self._sizes, 1), gradient.split(self._sizes, 1), strict=True)
-        by_component = torch.stack([_dot(one, other) for one, other in parts], 1)
+        by_component = torch.stack([row_dot(one, other) for one, other in parts], 1)
         virial = by_component.sum(1) / self.potential.dim
         bias = self._noise_bias(info.evaluation, group)
-        scalars = torch.stack([virial, _dot(displacement, displacement), bias], 1)
+        scalars = torch.stack([virial, row_dot(displacement, displacement), bias], 1)
         return torch.cat([scalars, by_component * self._per_weight], 1)
 
     def _noise_bias(self, evaluation: Evaluation, group: Sequence[int]) -> Float[Tensor, " chain"]:
@@ -183,13 +186,11 @@ class Simulation:
                 evaluation.gradient.dtype
             )
         preconditioner = getattr(self.kernel, "preconditioner", None) or Identity()
-        noise = preconditioner.transpose(evaluation.half_gap)
-        share = preconditioner.loss_share()
-        heat = _dot(noise, noise) if share is None else noise.square_() @ share
+        hot = heat(preconditioner, evaluation.half_gap)
         memory = self.kernel.memory if isinstance(self.kernel, BAOAB) else 0.0
         step = self.kernel.step_size
-        steps = step if isinstance(step, int | float) else column(step, group, heat)
-        return steps * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory)) * heat
+        steps = step if isinstance(step, int | float) else column(step, group, hot)
+        return steps * (0.125 * self.potential.noise_factor * (1 + memory) / (1 - memory)) * hot
 
     def recorded(self) -> Float[Tensor, "draw chain field"]:
         """All records so far, on the CPU in float64."""
@@ -225,13 +226,6 @@ class Simulation:
             first = FIELDS.index("virial")
             self._seen = {g[0]: self.records[-1][g, first:] for g in self.groups}
         self.step, self.cost = step, cost
-
-
-def _dot(
-    one: Float[Tensor, "chain dim"], other: Float[Tensor, "chain dim"]
-) -> Float[Tensor, " chain"]:
-    """The inner product of each chain's rows, without a tensor of their size in between."""
-    return torch.bmm(one.unsqueeze(1), other.unsqueeze(2)).flatten()
 
 
 def trace_of(
