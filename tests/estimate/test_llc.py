@@ -15,7 +15,12 @@ SIGMA = 4.0
 
 
 def trace_of(
-    energy: np.ndarray, *, nbeta: float = 50.0, noise: np.ndarray | None = None, **facts: object
+    energy: np.ndarray,
+    *,
+    nbeta: float = 50.0,
+    noise: np.ndarray | None = None,
+    virial: float = 1.0,
+    **facts: object,
 ) -> Trace:
     """A trace whose energies nβ(L − L*) are given."""
     excess = energy / nbeta
@@ -25,6 +30,7 @@ def trace_of(
             "excess_a": excess,
             "excess_b": excess,
             "noise_bias": np.zeros_like(excess) if noise is None else noise,
+            "virial": np.full_like(excess, virial),
         },
         nbeta=nbeta,
         localization=1.0,
@@ -155,3 +161,11 @@ def test_drift_and_rhat_notice_what_they_are_for() -> None:
     assert abs(moved) > 3 * error
     assert rhat(steady) < 1.01
     assert rhat(steady + np.arange(4)[:, None]) > 1.5
+
+
+def test_chains_that_have_not_spread_widen_the_error_by_a_quarter_of_what_is_missing() -> None:
+    energy = np.random.default_rng(0).gamma(20.0, 1.0, (4, 4000))
+    for virial, missing in ((1.0, 0.0), (0.8, 0.2), (1.2, 0.2)):
+        found = llc_extrapolated(trace_of(energy, virial=virial)).llc
+        assert found.bias_se == pytest.approx(0.25 * missing * found.value)
+        assert found.se == pytest.approx(np.hypot(found.mcse, found.bias_se))

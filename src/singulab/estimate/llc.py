@@ -16,6 +16,7 @@ from singulab.trace import Trace
 # The first-order prediction of the noise bias is taken as right to within this relative error, unless the
 # two step sizes of a run say better.
 PREDICTION_ERROR = 0.15
+DISEQUILIBRIUM = 0.25  # error of λ̂ per unit of |1 − virial|
 
 
 @dataclass(frozen=True)
@@ -165,11 +166,17 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     value = float(np.average(values, weights=weights))
     bias = float(np.average(biases, weights=weights))
     mean_error = mcse(used)
-    estimate = Estimate(
-        value, mean_error, factor_se * bias, tuple(float(m) for m in corrected.mean(1))
-    )
+    distance = disequilibrium(part)
+    bias_se = math.hypot(factor_se * bias, DISEQUILIBRIUM * distance * value)
+    estimate = Estimate(value, mean_error, bias_se, tuple(float(m) for m in corrected.mean(1)))
     share = float(biases.max() / max(abs(value), 1e-300))
     return Extrapolation(estimate, raw, factor, share, halving, halving_se, smaller_only, corrected)
+
+
+def disequilibrium(trace: Trace) -> float:
+    """How far E[δ·∇U]/d is from the 1 of the posterior, beyond its own Monte Carlo error."""
+    virial = trace["virial"].astype(np.float64)
+    return max(abs(1 - float(virial.mean())) - mcse(virial), 0.0)
 
 
 def _groups(trace: Trace) -> list[list[int]]:

@@ -37,6 +37,7 @@ class LangevinPlan(Plan):
     MEMORY = 0.8  # largest a
     WARM_UP = 0.25  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
+    FIRST_STRETCH = 1000  # steps of production before it may be found long enough
     DEAREST_CONTROL = 0.1  # share of the budget that ∇L_n(w*) may cost
     WORTH = 1.1  # how much smaller the error must be for control to be used
     FASTEST = LARGEST_WITH_MOMENTUM * (1 + MEMORY) / (1 - MEMORY)
@@ -247,10 +248,10 @@ class LangevinPlan(Plan):
             landscape.prepare_control()
 
     def _next_end(self) -> int:
-        """Half as much again as there is, at least 500 steps, at most what the budget allows."""
+        """Half as much again as there is, at least ``FIRST_STRETCH``, at most what the budget allows."""
         step, start = self.simulation.step, self.facts["production_from"]
         affordable = int((self.budget - self.spent) / self._step_cost)
-        return step + max(0, min(affordable, max(500, (step - start) // 2)))
+        return step + max(0, min(affordable, max(self.FIRST_STRETCH, (step - start) // 2)))
 
     def _turn_production(self) -> bool:
         facts = self.facts
