@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from singulab.data import Feed, Source, as_source, default_batch_size, leaves
 from singulab.landscape import FunctionLandscape, Landscape, ModelLandscape
-from singulab.losses import ModelLoss, NextToken, NextTokenFromHidden, as_loss
+from singulab.losses import Loss, ModelLoss, NextToken, NextTokenFromHidden, as_loss
 from singulab.params import Params, Selection, Weights, named_parameters
 
 _LOGITS_BYTES = 256 << 20  # logits of a minibatch above which the head is applied in chunks
@@ -27,6 +27,7 @@ class Evaluation(NamedTuple):
         Float[Tensor, "chain dim"] | None
     )  # nβ(g_A − g_B)/2, whose covariance is that of nβ·g_B
     displacement: Float[Tensor, "chain dim"]  # w − w*
+    linear_noise: Float[Tensor, " chain"] | None = None  # minibatch noise of the excess, see Slope
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,8 @@ class LocalPotential:
             )
         source = as_source(data)
         place = torch.device(device) if device is not None else _device(model)
-        parameters = {name: tensor.to(place) for name, tensor in named_parameters(model).items()}
-        if not parameters:
+        if next(model.parameters(), None) is None:
             raise ValueError("no weights selected: the model has no parameters.")
-        buffers = (
-            {name: b.to(place) for name, b in model.named_buffers()}
-            if place != _device(model)
-            else None
-        )
         size = batch_size if batch_size is not None else default_batch_size(source)
         if size is not None and size < 1:
             raise ValueError(f"batch_size must be at least 1, got {size}.")
@@ -113,15 +108,20 @@ class LocalPotential:
             size = int(size + size % 2)  # gradient noise is seen between the halves of a batch
             size = size if source.num_data is None else min(size, source.num_data)
         source = source.to(place)
-        landscape = ModelLandscape(
-            model,
-            source,
-            _with_split_head(wanted, model, source, size),
-            Selection(parameters, weights, units),
-            labels=labels,
-            batch_size=size,
-            buffers=buffers,
-        )
+        if is_sharded(model):
+            landscape = _sharded(model, source, wanted, weights, units, place, labels, size)
+        else:
+            moved = place != _device(model)
+            parameters = {name: t.to(place) for name, t in named_parameters(model).items()}
+            landscape = ModelLandscape(
+                model,
+                source,
+                _with_split_head(wanted, model, source, size),
+                Selection(parameters, weights, units),
+                labels=labels,
+                batch_size=size,
+                buffers={n: b.to(place) for n, b in model.named_buffers()} if moved else None,
+            )
         with landscape.ready():
             landscape.check(landscape.feed(seed=0, num_chains=1, batch_size=size)([0], 0))
         return cls._with_defaults(landscape, nbeta, localization, relative_radius, size)
@@ -174,9 +174,12 @@ class LocalPotential:
                     "the number of data n is unknown, so nβ = n/log n is too; pass nbeta=…, or sl.Data(source, n=…)."
                 )
             nbeta = n / math.log(n)
-        if localization is None:
-            localization = default_localization(landscape.center, relative_radius)
-        return cls(landscape, float(nbeta), float(localization), batch_size)
+        potential = cls(landscape, float(nbeta), localization or 0.0, batch_size)
+        if localization is not None:
+            return potential
+        return potential.at(
+            localization=default_localization(potential.center_norm, potential.dim, relative_radius)
+        )
 
     @property
     def dim(self) -> int:
@@ -217,6 +220,15 @@ class LocalPotential:
         """True if gradients carry no minibatch noise."""
         return self.noise_factor == 0
 
+    @property
+    def center_norm(self) -> float:
+        """|w*| over the selected weights."""
+        return math.sqrt(float(self.total(self.center.norm().double().square())))
+
+    def total(self, part: Tensor) -> Tensor:
+        """A sum over all weights, from the sum over those that lie in this process."""
+        return self.landscape.total(part)
+
     def at(
         self, *, nbeta: float | None = None, localization: float | None = None
     ) -> "LocalPotential":
@@ -243,7 +255,9 @@ class LocalPotential:
             gap: also measure the gradient noise, between the halves of each minibatch.
             control: take off the noise that the gradient has at w*, at twice the cost.
         """
-        gradient, excess = self.landscape.slope(position, batch, halves=gap, control=control)
+        gradient, excess, linear = self.landscape.slope(
+            position, batch, halves=gap, control=control
+        )
         half_gap = None
         if gradient.shape[1] == 2:
             one, other = gradient.unbind(1)
@@ -253,7 +267,7 @@ class LocalPotential:
             mean = gradient.squeeze(1).mul_(self.nbeta)
         displacement = position - self.center
         total = mean.add_(displacement, alpha=self.localization)
-        return Evaluation(total, excess.mean(1), excess, half_gap, displacement)
+        return Evaluation(total, excess.mean(1), excess, half_gap, displacement, linear)
 
     def evaluate_full(self, position: Float[Tensor, "chain dim"]) -> tuple[Evaluation, float]:
         """∇U and the excess loss on all data, with the cost per chain in gradient units."""
@@ -266,20 +280,48 @@ class LocalPotential:
         self, position: Float[Tensor, "chain dim"], excess: Float[Tensor, " chain"]
     ) -> Float[Tensor, " chain"]:
         """U(w) from the excess loss."""
-        return self.nbeta * excess + 0.5 * self.localization * (
-            position - self.center
-        ).square().sum(1)
+        squared = self.total((position - self.center).square().sum(1))
+        return self.nbeta * excess + 0.5 * self.localization * squared
 
 
-def default_localization(center: Float[Tensor, " dim"], relative_radius: float) -> float:
-    """γ = d/(ρ|w*|)²; 1 where w* = 0.
+def default_localization(norm: float, dim: int, relative_radius: float) -> float:
+    """γ = d/(ρ|w*|)²; 1 where |w*| = 0.
 
     A flat landscape has E|w − w*|² = d/γ, so its radius is ρ|w*|.
     """
     if not relative_radius > 0:
         raise ValueError(f"relative_radius must be positive, got {relative_radius}.")
-    norm = float(center.norm())
-    return 1.0 if norm == 0 else center.numel() / (relative_radius * norm) ** 2
+    return 1.0 if norm == 0 else dim / (relative_radius * norm) ** 2
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether FSDP2 or a distributed tensor holds any of a model's weights."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
+    modules = any(isinstance(module, FSDPModule) for module in model.modules())
+    return modules or any(isinstance(weight, DTensor) for weight in model.parameters())
+
+
+def _sharded(
+    model: nn.Module,
+    source: Source,
+    loss: Loss,
+    weights: Weights,
+    units: Mapping[str, float] | None,
+    place: torch.device,
+    labels: str,
+    batch_size: int | None,
+) -> ModelLandscape:
+    from singulab.landscape.sharded import ShardedLandscape  # imports the machinery of FSDP
+
+    if units:
+        raise ValueError("units need an unsharded model; leave them out.")
+    if place != _device(model):
+        raise ValueError(f"the shards lie on {_device(model)}; leave device out, got {place}.")
+    return ShardedLandscape(model, source, loss, weights, labels=labels, batch_size=batch_size)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -32,6 +32,8 @@ class Trace:
     * ``radius_squared``: |w − w*|².
     * ``noise_bias``: the excess nβ·E[L] that the gradient noise of this step is predicted to cause, to first
       order in the step size; 0 for exact gradients.
+    * ``linear_noise``: (g_B(w*) − g_n(w*))·(w − w*), a part of the excess loss that is minibatch noise and
+      has mean 0 at every w; 0 where g_B(w*) was not computed.
     * ``acceptance``: probability of the proposed move (NaN for kernels that accept all).
 
     Attributes of ``dataset``: nbeta, localization, num_data, center_loss, kernel, step_sizes, seed, dim,

@@ -8,7 +8,7 @@ import pytest
 from singulab.errors import DivergedError
 from singulab.estimate import heat_capacity, llc, llc_extrapolated, llc_slope
 from singulab.estimate.diagnostics import batch_means_error, drift, ess, mcse, rhat
-from singulab.estimate.llc import Estimate
+from singulab.estimate.llc import Estimate, controlled_energy
 from singulab.trace import Trace
 
 SIGMA = 4.0
@@ -20,6 +20,7 @@ def trace_of(
     nbeta: float = 50.0,
     noise: np.ndarray | None = None,
     virial: float = 1.0,
+    linear_noise: np.ndarray | None = None,
     **facts: object,
 ) -> Trace:
     """A trace whose energies nβ(L − L*) are given."""
@@ -31,6 +32,7 @@ def trace_of(
             "excess_b": excess,
             "noise_bias": np.zeros_like(excess) if noise is None else noise,
             "virial": np.full_like(excess, virial),
+            "linear_noise": np.zeros_like(excess) if linear_noise is None else linear_noise / nbeta,
         },
         nbeta=nbeta,
         localization=1.0,
@@ -169,3 +171,29 @@ def test_chains_that_have_not_spread_widen_the_error_by_a_quarter_of_what_is_mis
         found = llc_extrapolated(trace_of(energy, virial=virial)).llc
         assert found.bias_se == pytest.approx(0.25 * missing * found.value)
         assert found.se == pytest.approx(np.hypot(found.mcse, found.bias_se))
+
+
+def test_known_minibatch_noise_is_taken_off_the_energies_and_leaves_their_mean() -> None:
+    random = np.random.default_rng(1)
+    known = random.normal(0.0, 30.0, (4, 4000))
+    energy = random.gamma(20.0, 1.0, (4, 4000)) + 0.8 * known
+    plain, taken = trace_of(energy), trace_of(energy, linear_noise=known)
+    assert controlled_energy(plain) == pytest.approx(energy)
+    left = controlled_energy(taken)
+    assert left.std() == pytest.approx(20**0.5, rel=0.05)
+    assert abs(left.mean() - 20.0) < 4 * 20**0.5 / 4000**0.5
+    found = llc_extrapolated(taken).llc
+    assert abs(found.value - 20.0) < 4 * found.se
+    assert found.mcse < 0.25 * llc_extrapolated(plain).llc.mcse
+
+
+@pytest.mark.parametrize("controlled, distrust", [(False, 0.15), (True, 0.3)])
+def test_the_prediction_of_noise_bias_is_trusted_less_where_the_noise_at_the_center_is_off(
+    controlled: bool, distrust: float
+) -> None:
+    random = np.random.default_rng(2)
+    energy = random.gamma(20.0, 1.0, (4, 4000)) + 2.0
+    noise = np.full_like(energy, 2.0)
+    linear = random.normal(0.0, 1e-6, energy.shape) if controlled else None
+    found = llc_extrapolated(trace_of(energy, noise=noise, linear_noise=linear)).llc
+    assert found.bias_se == pytest.approx(distrust * 2.0)

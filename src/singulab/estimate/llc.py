@@ -16,6 +16,7 @@ from singulab.trace import Trace
 # The first-order prediction of the noise bias is taken as right to within this relative error, unless the
 # two step sizes of a run say better.
 PREDICTION_ERROR = 0.15
+PREDICTION_ERROR_CONTROLLED = 0.3  # what is left of the noise then grows with the distance from w*
 DISEQUILIBRIUM = 0.25  # error of λ̂ per unit of |1 − virial|
 
 
@@ -129,10 +130,12 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     step from the difference of two half-batch gradients (the trace's ``noise_bias`` n). With chains at ε
     and others at ε/2,
 
-        a_i = m_i − θ n_i,    θ ~ N(1, 0.15²) combined with (m₁ − m₂)/(n₁ − n₂),
+        a_i = m_i − θ n_i,    θ ~ N(1, σ²) combined with (m₁ − m₂)/(n₁ − n₂),
 
-    and λ̂ is the mean of the a_i weighted by precision. Where the corrected values of the two steps still
-    differ by more than 3 errors and 8 %, the smaller step alone is used.
+    σ = 0.15, or 0.3 where the noise at w* was taken off, and λ̂ is the mean of the a_i weighted by precision.
+    Where the corrected values of the two steps still differ by more than 3 errors and 8 %, the smaller step
+    alone is used. ``bias_se`` joins the error of θ with a quarter of |1 − virial|, for chains that have not
+    spread as far as the posterior.
 
     Args:
         trace: a trace whose attribute ``step_sizes`` gives the step of every chain (or one for all).
@@ -143,12 +146,14 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
             f"llc needs at least 2 chains to estimate its error, got {trace.num_chains}."
         )
     part = _cut(trace, burn_in)
-    energy, noise = part.energy, part["noise_bias"].astype(np.float64)
+    energy, noise = controlled_energy(part), part["noise_bias"].astype(np.float64)
     groups = _groups(part)
     means = np.array([energy[g].mean() for g in groups])
     biases = np.array([noise[g].mean() for g in groups])
     errors = np.array([mcse(energy[g]) for g in groups])
-    factor, factor_se = _fit_factor(means, biases, errors)
+    controlled = "linear_noise" in part.dataset and bool(part["linear_noise"].any())
+    distrust = PREDICTION_ERROR_CONTROLLED if controlled else PREDICTION_ERROR
+    factor, factor_se = _fit_factor(means, biases, errors, distrust)
     values = means - factor * biases
     corrected = energy - factor * noise.mean(1, keepdims=True)
     raw = of_draws(energy)
@@ -173,6 +178,21 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     return Extrapolation(estimate, raw, factor, share, halving, halving_se, smaller_only, corrected)
 
 
+def controlled_energy(trace: Trace) -> NDArray[np.floating]:
+    """The energies with that multiple of the known ``linear_noise`` taken off that leaves least variance.
+
+    The noise has mean 0 at every w, so the mean of the energies stays what it was.
+    """
+    energy = trace.energy
+    if "linear_noise" not in trace.dataset:
+        return energy
+    known = trace.nbeta * trace["linear_noise"].astype(np.float64)
+    spread = float(known.var())
+    if spread == 0:
+        return energy
+    return energy - float(np.cov(energy.ravel(), known.ravel())[0, 1]) / spread * known
+
+
 def disequilibrium(trace: Trace) -> float:
     """How far E[δ·∇U]/d is from the 1 of the posterior, beyond its own Monte Carlo error."""
     virial = trace["virial"].astype(np.float64)
@@ -191,14 +211,16 @@ def _groups(trace: Trace) -> list[list[int]]:
     ]
 
 
-def _fit_factor(means: NDArray, biases: NDArray, errors: NDArray) -> tuple[float, float]:
-    prior = PREDICTION_ERROR**-2
+def _fit_factor(
+    means: NDArray, biases: NDArray, errors: NDArray, distrust: float
+) -> tuple[float, float]:
+    prior = distrust**-2
     if len(means) != 2 or biases[0] <= biases[1]:
-        return 1.0, PREDICTION_ERROR
+        return 1.0, distrust
     gap = biases[0] - biases[1]
     seen, variance = (means[0] - means[1]) / gap, (errors**2).sum() / gap**2
     if not (math.isfinite(seen) and variance > 0 and math.isfinite(variance)):
-        return 1.0, PREDICTION_ERROR
+        return 1.0, distrust
     precision = prior + 1 / variance
     return float(np.clip((prior + seen / variance) / precision, 0.4, 1.6)), float(precision**-0.5)
 

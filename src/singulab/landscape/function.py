@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from singulab.fingerprint import fingerprint
-from singulab.landscape.slope import Slope
+from singulab.landscape.slope import Slope, Whole
 from singulab.params import Params, Selection
 from singulab.rng import Purpose
 
 
-class FunctionLandscape:
+class FunctionLandscape(Whole):
     """A loss given as a function of parameter tensors with a leading chain axis.
 
     Args:

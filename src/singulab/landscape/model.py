@@ -27,7 +27,7 @@ from singulab.data import (
 )
 from singulab.fingerprint import fingerprint
 from singulab.landscape.recording import Recorded
-from singulab.landscape.slope import Slope
+from singulab.landscape.slope import Slope, Whole
 from singulab.losses import Gaussian, Loss, NextToken, split
 from singulab.params import Params, Selection
 from singulab.rng import Purpose
@@ -57,7 +57,7 @@ class _Run(nn.Module):
         return self.loss.values(output, batch, teacher)
 
 
-class ModelLandscape:
+class ModelLandscape(Whole):
     """A model on data, seen through a loss; the model is never modified.
 
     Parameters are swapped for the duration of a call; batch norm keeps its statistics and dropout is off.
@@ -311,13 +311,12 @@ class ModelLandscape:
     def _paired(self, params: Params, batch: Batch, held: Tensor | None) -> Float[Tensor, " batch"]:
         """ℓ_i(w) − ℓ_i(w*) for each datum of a batch."""
         teacher = self._teacher(batch)
-        values = self._call(params, "values", batch, teacher)
-        if held is None:
+        zero = self.labels == "model" and self.loss.zero_at_teacher  # a teacher's own divergence
+        if held is None and not zero:
             with torch.no_grad():
-                if self.labels == "model" and self.loss.zero_at_teacher:
-                    return values  # the divergence of the teacher from itself is zero
                 held = self._call(self._center_params, "values", batch, teacher)
-        return values - held
+        values = self._call(params, "values", batch, teacher)
+        return values if held is None else values - held
 
     def _mean_of_parts(
         self, parts: int, flat: Float[Tensor, " dim"], batch: Batch, held: Tensor | None
@@ -348,8 +347,9 @@ class ModelLandscape:
             return here
         there = self._slope(self.center.expand_as(position), batch, halves)
         assert self._center_gradient is not None, "prepare_control comes first"
-        gradient = here.gradient.sub_(there.gradient).add_(self._center_gradient)
-        return Slope(gradient, here.excess)
+        noise = there.gradient.sub_(self._center_gradient)
+        linear = torch.einsum("cpd,cd->c", noise, position - self.center) / noise.shape[1]
+        return Slope(here.gradient.sub_(noise), here.excess, linear)
 
     def prepare_control(self) -> float:
         """Compute ∇L_n(w*), which ``control`` needs; its cost in gradient units, once."""
@@ -370,7 +370,7 @@ class ModelLandscape:
         if self.stacked:
             return self._stacked_slope(position, data, held, parts, halves)
         cuts = parts if halves else 1
-        gradient = position.new_empty(position.shape[0], cuts, self.dim)
+        gradient = position.new_empty(position.shape[0], cuts, position.shape[1])
         excess = []
         for chain in range(position.shape[0]):
             mine, paired = entry(data, chain), None if held is None else held[chain]
@@ -586,7 +586,7 @@ class ModelLandscape:
         name = getattr(function, "__qualname__", type(function).__name__)
         if isinstance(self.source, StreamSource):
             return [name]
-        beside = self.center + torch.linspace(0.1, 0.2, self.dim).to(self.center)
+        beside = self.center + torch.linspace(0.1, 0.2, self.center.numel()).to(self.center)
         params = self._named(self.selection.unflatten(beside))
         batch = self.feed(seed=0, num_chains=1, batch_size=self.batch_size)([0], 0)[0]
         batch = entry(batch, 0)

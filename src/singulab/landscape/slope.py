@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from singulab.params import Selection
-from singulab.rng import Purpose
+from singulab.rng import Noise, Purpose
 
 
 class Slope(NamedTuple):
@@ -16,6 +17,7 @@ class Slope(NamedTuple):
 
     gradient: Float[Tensor, "chain part dim"]  # ∇L on each half of the batch, or on the whole batch
     excess: Float[Tensor, "chain half"]  # L − L(w*) on each half, nats per datum
+    linear_noise: Float[Tensor, " chain"] | None = None  # (g_B(w*) − g_n(w*))·(w − w*), where known
 
 
 @runtime_checkable
@@ -27,11 +29,12 @@ class Landscape(Protocol):
     center_loss: float  # L_n(w*), nats per datum; NaN where only differences are known
     selection: Selection
     components: tuple[str, ...]
-    offsets: tuple[int, ...]  # start of each component in the flat vector
+    offsets: tuple[int, ...]  # start of each component in the flat vector of all weights
     num_data: int | None
     unit: str
     quantity: str
     cost: float  # gradient units of one ``slope`` for one chain
+    sharded: bool  # whether the weights are spread over processes
 
     def ready(self) -> AbstractContextManager[None]:
         """A context in which evaluations leave no trace on the model."""
@@ -57,3 +60,30 @@ class Landscape(Protocol):
 
     def fingerprints(self) -> dict[str, str]:
         """Sha256 of weights, data and loss."""
+
+    def noise(self, seed: int, purpose: Purpose) -> Noise:
+        """Normal numbers for the weights that lie in this process."""
+
+    def total(self, part: Tensor) -> Tensor:
+        """A sum over all weights, from the sum over those that lie in this process."""
+
+    def largest(self, part: Tensor) -> Tensor:
+        """The largest number of all weights, from those that lie in this process."""
+
+
+class Whole:
+    """What a landscape does whose weights all lie in this process."""
+
+    sharded = False
+    dim: int
+    center: Float[Tensor, " dim"]
+
+    def noise(self, seed: int, purpose: Purpose) -> Noise:
+        center = self.center
+        return Noise(seed, self.dim, dtype=center.dtype, device=center.device, purpose=purpose)
+
+    def total(self, part: Tensor) -> Tensor:
+        return part
+
+    def largest(self, part: Tensor) -> Tensor:
+        return torch.max(part)

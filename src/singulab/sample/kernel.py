@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from singulab.potential import Evaluation, LocalPotential
-from singulab.rng import Noise, Purpose, uniform
+from singulab.rng import Noise, Purpose, generator, uniform
 
 
 class Info(NamedTuple):
@@ -75,6 +75,10 @@ class Target:
         self.cost += cost * len(self.chains)
         return evaluation
 
+    def total(self, part: Tensor) -> Tensor:
+        """A sum over all weights, from the sum over those that lie in this process."""
+        return self.potential.total(part)
+
     def normal(self) -> Float[Tensor, "chain dim"]:
         """The step's N(0, 1) numbers; the same however often it is called."""
         return self._noise.normal(self.chains, self.step)
@@ -86,6 +90,14 @@ class Target:
     def uniform(self) -> Float[Tensor, " chain"]:
         """One U(0, 1) number per chain, for an accept test."""
         return uniform(self._seed, Purpose.ACCEPT, self.chains, self.step)
+
+    def uniforms(self, count: int) -> Float[Tensor, "chain count"]:
+        """Several U(0, 1) numbers per chain, in float64."""
+        drawn = [
+            generator(self._seed, Purpose.SLICE, chain, self.step).random(count)
+            for chain in self.chains
+        ]
+        return torch.stack([torch.from_numpy(row) for row in drawn])
 
     def shared_uniform(self) -> float:
         """One U(0, 1) number that all chains share at this step (trajectory lengths)."""

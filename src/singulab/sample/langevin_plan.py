@@ -29,7 +29,9 @@ class LangevinPlan(Plan):
 
     QUIET = 0.03  # share of λ̂ that gradient noise may always add, before it is extrapolated away …
     TOLERANCE = 0.2  # … and what it may add where the chains would else be too slow
-    DISTRUST = 0.15  # relative error of that extrapolation
+    TOO_HOT = 1.25  # times TOLERANCE, at which production begins anew
+    DISTRUST = 0.15  # relative error of that extrapolation …
+    DISTRUST_CONTROLLED = 0.3  # … where the noise at w* is taken off
     RELAXATIONS = 12  # of whitened coordinates, wanted in production
     LARGEST = 0.3  # largest c without momentum
     LARGEST_WITH_MOMENTUM = 0.15
@@ -63,7 +65,14 @@ class LangevinPlan(Plan):
     def begin(self) -> None:
         kind = curvature.choose(self.potential, self.settings.preconditioner)
         self.facts.update(
-            kind=kind, courant=0.1, memory=0.0, control=False, stage=0, restarts=0, top=1.0
+            kind=kind,
+            courant=0.1,
+            memory=0.0,
+            control=False,
+            cooled=False,
+            stage=0,
+            restarts=0,
+            top=1.0,
         )
         self._measure_curvature(repeats=4)
         self.facts["end"] = self.FIRST
@@ -148,19 +157,43 @@ class LangevinPlan(Plan):
     def _cost_of_step(self, control: bool) -> float:
         return self.num_chains * self.potential.landscape.cost * (2 if control else 1)
 
+    def _too_hot(self) -> bool:
+        """Whether the noise is far above what warm-up, whose chains had not spread yet, made expect."""
+        speed = _speed(self.facts["courant"], self.facts["memory"])
+        return self._heat()[1] * speed > self.TOO_HOT * self.TOLERANCE
+
+    def _cool(self) -> None:
+        """Begin production anew from here at the speed that its own noise allows."""
+        facts = self.facts
+        level, hot = self._heat()
+        speed, _ = self._best_speed(hot, 2 if facts["control"] else 1, level)
+        facts["courant"], facts["memory"] = self._knobs(speed)
+        facts["cooled"] = True
+        facts["cost"]["warm-up"] += facts["cost"].pop("production", 0.0)
+        facts["production_from"] = self.simulation.step
+        self._start_at = self.simulation.position
+        self._start_segment(self._start_at)
+        facts["end"] = self._next_end()
+
     def _rescued(self) -> Tensor:
         """Positions with lost chains set back to w*."""
         lost = self._lost().to(self.potential.center.device).unsqueeze(1)
         position = torch.where(lost, self.potential.center, self.simulation.position)
         return torch.where(position.isfinite(), position, self.potential.center)
 
-    def _set_step(self) -> None:
-        """Step, memory and control from the gradient noise of the last half of a segment."""
+    def _heat(self) -> tuple[float, float]:
+        """λ̂ and what noise adds to it at speed 1, relative to it, from the last half of a segment."""
         facts, records, energy = self.facts, self.simulation.recorded(), self._energies()
         half = records.shape[0] // 2
         level = max(float(energy[half:].mean()), 0.5)
-        heating = max(float(records[half:, :, NOISE_BIAS].mean()) / level, 0.0)
-        hot = heating / _speed(facts["courant"], facts["memory"])  # at speed 1
+        full = self.num_chains - self.num_chains // 2  # chains that take the whole step
+        heating = max(float(records[half:, :full, NOISE_BIAS].mean()) / level, 0.0)
+        return level, heating / _speed(facts["courant"], facts["memory"])
+
+    def _set_step(self) -> None:
+        """Step, memory and control from the gradient noise of a segment."""
+        facts = self.facts
+        level, hot = self._heat()
         if hot * self.FASTEST > self.QUIET and self._can_control:
             ratio = self._noise_ratio()
             plain = hot * ratio if facts["control"] else hot
@@ -174,19 +207,20 @@ class LangevinPlan(Plan):
         """The speed c(1 + a)/(1 − a) with the least error of λ̂, and that error relative to λ̂.
 
         Noise heats the chains by ``hot``·speed of λ̂; that is extrapolated away with a relative error of
-        ``DISTRUST``. Slow chains give few independent energies, each with the relative variance 1/λ̂ of a
+        ``DISTRUST``, or twice that. Slow chains give few independent energies, each with the relative variance 1/λ̂ of a
         Gamma law. The chains relax at least ``RELAXATIONS`` times in the production that the budget
         allows, where that heats them by less than ``TOLERANCE``.
         """
         cost = self.num_chains * self.potential.landscape.cost * gradients
+        distrust = self.DISTRUST if gradients == 1 else self.DISTRUST_CONTROLLED
         relaxations = (1 - self.WARM_UP) * self.budget / cost / self.facts["top"]  # at speed 1
         spread = 1 / (level * self.num_chains * relaxations)
         speed = self.FASTEST
         if hot > 0:
-            best = (spread / (2 * (self.DISTRUST * hot) ** 2)) ** (1 / 3)
+            best = (spread / (2 * (distrust * hot) ** 2)) ** (1 / 3)
             quiet = max(best, self.QUIET / hot, self.RELAXATIONS / relaxations)
             speed = max(min(quiet, self.TOLERANCE / hot, self.FASTEST), self.SMALLEST)
-        return speed, math.sqrt((self.DISTRUST * hot * speed) ** 2 + spread / speed)
+        return speed, math.sqrt((distrust * hot * speed) ** 2 + spread / speed)
 
     def _knobs(self, speed: float) -> tuple[float, float]:
         """C and a that make this speed; momentum where c alone would be too large."""
@@ -274,6 +308,9 @@ class LangevinPlan(Plan):
             facts["production_from"] = self.simulation.step
             self._start_segment(self._start_at)
             facts["end"] = self._next_end()
+            return True
+        if not facts["cooled"] and self._next_end() > self.simulation.step and self._too_hot():
+            self._cool()
             return True
         verdict = self._judged()
         end = self._next_end()

@@ -17,13 +17,21 @@ from torch import Tensor
 from singulab.data import leaves, tree_map
 from singulab.landscape import ModelLandscape
 from singulab.potential import Evaluation, LocalPotential
-from singulab.rng import Noise, Purpose
+from singulab.rng import Purpose
 from singulab.sample.baoab import BAOAB
 from singulab.sample.kernel import Info, Kernel, Target, column
 from singulab.sample.precondition import Identity, heat, row_dot
 from singulab.trace import Trace
 
-FIELDS = ("excess_a", "excess_b", "acceptance", "virial", "radius_squared", "noise_bias")
+FIELDS = (
+    "excess_a",
+    "excess_b",
+    "acceptance",
+    "linear_noise",
+    "virial",
+    "radius_squared",
+    "noise_bias",
+)
 
 _LOOK_EVERY = 4  # steps between looks at what costs passes over all weights: the last three fields
 
@@ -58,15 +66,14 @@ class Simulation:
         self.num_chains, self.seed, self.step = num_chains, seed, step
         center = potential.center
         device = center.device
-        self._noise = Noise(seed, potential.dim, dtype=center.dtype, device=device)
-        self._start = Noise(
-            seed, potential.dim, dtype=center.dtype, device=device, purpose=Purpose.START
-        )
+        self._noise = potential.landscape.noise(seed, Purpose.NOISE)
+        self._start = potential.landscape.noise(seed, Purpose.START)
         self.feed = potential.landscape.feed(
             seed=seed, num_chains=num_chains, batch_size=potential.batch_size, purpose=Purpose.BATCH
         )
-        self._sizes = np.diff([*potential.landscape.offsets, potential.dim]).tolist()
-        self._per_weight = 1 / torch.tensor(self._sizes, dtype=center.dtype, device=device)
+        self._sizes = [c.size for c in potential.landscape.selection.components]
+        whole = np.diff([*potential.landscape.offsets, potential.dim]).tolist()
+        self._per_weight = 1 / torch.tensor(whole, dtype=center.dtype, device=device)
         self.cost = 0.0  # gradient units spent by the loop
         self.lost_updates = 0.0  # share of weights that a step left exactly where they were
         self._seen: dict[int, Tensor] = {}  # the last look, by first chain of a group
@@ -81,6 +88,8 @@ class Simulation:
         landscape = self.potential.landscape
         if not isinstance(landscape, ModelLandscape):
             return [everyone]
+        if stacked and landscape.sharded:
+            raise ValueError("chains of sharded weights run in turn; leave stacked out.")
         if stacked is None:
             stacked = landscape.stacked
         if stacked is None:
@@ -141,7 +150,7 @@ class Simulation:
                     if self.step == last_step - 1:
                         moved = self.states[index].position
                         same = torch.count_nonzero(moved == state.position)
-                        stayed += float(same) / self.potential.dim
+                        stayed += float(self.potential.total(same)) / self.potential.dim
                     self.cost += target.cost
                 if record:
                     self.records.append(torch.cat(rows))
@@ -160,19 +169,21 @@ class Simulation:
             acceptance = torch.full_like(excess[:, :1], torch.nan)
         else:
             acceptance = info.acceptance.unsqueeze(1)
-        halves = (excess[:, :1], excess[:, -1:])
-        fields = (*halves, acceptance)
+        linear = info.evaluation.linear_noise
+        linear = torch.zeros_like(excess[:, 0]) if linear is None else linear
+        fields = (excess[:, :1], excess[:, -1:], acceptance, linear.unsqueeze(1))
         return torch.cat([*(field.to(dtype) for field in fields), self._seen[group[0]]], 1)
 
     def _look(self, info: Info, group: Sequence[int]) -> Float[Tensor, "chain field"]:
         """Virial, squared radius and noise bias, then the virial by component."""
         displacement, gradient = info.evaluation.displacement, info.evaluation.gradient
         parts = zip(displacement.split(self._sizes, 1), gradient.split(self._sizes, 1), strict=True)
-        by_component = torch.stack([row_dot(one, other) for one, other in parts], 1)
-        virial = by_component.sum(1) / self.potential.dim
-        bias = self._noise_bias(info.evaluation, group)
-        scalars = torch.stack([virial, row_dot(displacement, displacement), bias], 1)
-        return torch.cat([scalars, by_component * self._per_weight], 1)
+        sums = [row_dot(one, other) for one, other in parts]
+        sums += [row_dot(displacement, displacement), self._noise_bias(info.evaluation, group)]
+        summed = self.potential.total(torch.stack(sums, 1))
+        by_component, others = summed[:, :-2], summed[:, -2:]
+        virial = by_component.sum(1, keepdim=True) / self.potential.dim
+        return torch.cat([virial, others, by_component * self._per_weight], 1)
 
     def _noise_bias(self, evaluation: Evaluation, group: Sequence[int]) -> Float[Tensor, " chain"]:
         """Excess of nβ·L that this step's gradient noise causes, to first order in ε.
