@@ -6,7 +6,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check bench reproduce docs
+.PHONY: setup demo test check bench bench-peers reproduce docs
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -27,9 +27,22 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# cost of a chain step against the raw forward and backward pass
-bench: $(READY)
-	$(BIN)/singulab bench speed
+# The peers have an environment of their own: one of them needs Python 3.12 or newer.
+BENCH_PYTHON ?= python3.12
+BENCH := .venv/bench
+
+$(BENCH)/.ready: pyproject.toml constraints.txt
+	$(BENCH_PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+# cost of a chain step against the raw forward and backward pass, and against other packages
+bench: $(BENCH)/.ready
+	$(BENCH)/bin/singulab bench speed
+
+# gradients to an error of 5 %, here and in other packages
+bench-peers: $(BENCH)/.ready
+	$(BENCH)/bin/singulab bench peers
 
 # error and cost over the models of known truth
 reproduce: $(READY)

@@ -1,18 +1,29 @@
-"""What a chain step costs beside the raw forward and backward pass of the same shapes.
+"""What a chain step costs beside the raw forward and backward pass, and beside other packages.
 
-The raw pass is written by hand for the case, with minibatches drawn beforehand: batched matrix products over
-all chains for the small network, the bare module chain by chain for the transformer. Raw and ours take turns
-within one process, so that both see the same machine; a ratio is taken within each turn, and the record holds
-its median and range over the turns. A step of ours draws the minibatches and the noise, pairs the losses with
-those at w*, takes the gradients of both halves of the batch, moves the chains and records them. The rows of
-kernel "auto" are whole measurements, calibration and checks included: seconds per gradient unit of their own
-ledger against the raw seconds of one chain.
+Everything takes turns within one process, so that all see the same machine; a ratio is taken within each
+turn, and the record holds its median and range over the turns. Per case:
+
+*raw*: forward and backward pass of one minibatch per chain, written by hand: batched products over stacked
+weights for the small networks, the bare module chain by chain for the transformer.
+*normal draw*, *read and write*: one N(0, 1) number per weight and chain; one pass over the weights of all
+chains that reads and writes each.
+*singulab*: kernels by preconditioners. A step draws the minibatches and the noise, pairs the losses with those
+at w*, takes the gradients of both halves of the batch, moves the chains and records them.
+*devinterp*, *canonical-interp*: their own loops with prepared minibatches, held at the loader between turns
+(benchmarks/turns.py). devinterp moves one chain after another, so a step of one chain is timed.
+
+"first step" is the time from nothing to the end of the first step, compilation included. Memory is the peak
+above what the process held before, over building and the first steps.
 """
 
+import math
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -21,23 +32,37 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import singulab as sl
-from singulab.cli.bench import BenchConfig
+from singulab.cli.bench import FOLDER, BenchConfig
+from singulab.files import write_atomic
 from singulab.sample import KERNELS
+from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner
 from singulab.sample.run import Simulation
+from singulab.zoo import DeepLinear, attention_only_transformer, multilayer_perceptron
 
+sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
+from adapters import Peer, Task, loss_of, peers, versions
+from turns import Held, Ratio, Runner, alternate, ratio_of, torch_threads
+
+LOCALIZATION = 100.0
 STEP_SIZE = 1e-9  # chains stay where they are; the arithmetic does not care
+PRECONDITIONERS = ("none", "diagonal", "ekfac")
+PERIOD = 4  # steps: what costs a pass over all weights is recorded at every fourth
+RAW, DRAW, PASS = "raw", "normal draw", "read and write"
+AT_LEAST = {"deep linear": 10.0, "perceptron": 4.0}  # devinterp's time over ours
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(BenchConfig):
-    """Cost of a chain step against the raw forward and backward pass of the same shapes."""
+    """Cost of a chain step against the raw forward and backward pass, and against other packages."""
 
-    turns: int = 9  # how often raw and ours alternate
-    seconds: float = 0.4  # time of one half of a turn
-    num_chains: int = 4
-    max_gradients: float = 1000.0  # budget of a whole measurement
+    cases: tuple[str, ...] = ("deep linear", "perceptron", "transformer")
     kernels: tuple[str, ...] = ("sgld", "leimkuhler_matthews", "baoab")
-    transformer: bool = False  # also a two-layer attention-only transformer of 3 million weights
+    preconditioners: tuple[str, ...] = PRECONDITIONERS
+    peers: tuple[str, ...] = ("devinterp", "canonical-interp")
+    num_chains: int = 8
+    turns: int = 5  # how often all alternate
+    seconds: float = 0.3  # time of each in a turn, or more where a few steps take longer
+    threads: int = 2  # of torch
     seed: int = 0
 
 
@@ -50,160 +75,289 @@ class Case(NamedTuple):
     loss: str
     batch_size: int
     raw: Callable[[], Any]
+    dear: bool = False  # a step takes seconds: not every kernel with every preconditioner
+
+    @property
+    def num_weights(self) -> int:
+        return sum(weight.numel() for weight in self.model.parameters())
 
 
-def small_network(num_chains: int) -> Case:
-    """A 64-64-64-10 classifier, batches of 64; raw: batched products over stacked weights."""
-    widths, batch_size, num_data = (64, 64, 64, 10), 64, 1792
-    layers: list[nn.Module] = []
-    for wide, narrow in pairwise(widths):
-        layers += [nn.Linear(wide, narrow), nn.ReLU()]
-    model = nn.Sequential(*layers[:-1])
-    x, y = torch.randn(num_data, widths[0]), torch.randint(widths[-1], (num_data,))
-    stacked = [
-        p.detach().expand(num_chains, *p.shape).clone().requires_grad_() for p in model.parameters()
-    ]
-    rows = torch.randint(num_data, (num_chains, batch_size))
-    inputs, targets = x[rows], y[rows].flatten()
-
-    def raw() -> Any:
-        h = inputs
-        for i in range(0, len(stacked), 2):
-            h = torch.baddbmm(stacked[i + 1][:, None], h, stacked[i].mT)
-            h = h.relu() if i < len(stacked) - 2 else h
-        loss = F.cross_entropy(h.flatten(0, 1), targets, reduction="sum") / batch_size
-        return torch.autograd.grad(loss, stacked)
-
-    return Case("mlp 64-64-64-10", model, (x, y), "cross_entropy", batch_size, raw)
+def deep_linear(num_chains: int) -> Case:
+    """220 weights in three layers, batches of 500."""
+    case = DeepLinear(
+        name="deep linear",
+        widths=(5, 10, 10, 7),
+        rank=3,
+        num_data=10_000,
+        batch_size=500,
+        seed=0,
+    )
+    model, data = case.model(), case.data()
+    raw = _stacked_pass(model, data, "gaussian", case.batch_size, num_chains)
+    return Case(case.name, model, data, "gaussian", case.batch_size, raw)
 
 
-class AttentionOnly(nn.Module):
-    """Token and position embeddings, two layers of causal attention, an unembedding."""
-
-    def __init__(self, vocabulary: int, width: int, heads: int, length: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.embed, self.place = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
-        self.mix = nn.ModuleList(nn.Linear(width, 3 * width) for _ in range(2))
-        self.out = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
-        self.head = nn.Linear(width, vocabulary, bias=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        batch, length = tokens.shape
-        h = self.embed(tokens) + self.place.weight[:length]
-        for mix, out in zip(self.mix, self.out, strict=True):
-            q, k, v = mix(h).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            h = h + out(seen.transpose(1, 2).reshape(batch, length, -1))
-        return self.head(h)
+def perceptron(num_chains: int) -> Case:
+    """8 970 weights in three layers with tanh, batches of 256."""
+    widths, batch_size, num_data = (64, 64, 64, 10), 256, 10_240
+    model = multilayer_perceptron(widths)
+    data = torch.randn(num_data, widths[0]), torch.randint(widths[-1], (num_data,))
+    raw = _stacked_pass(model, data, "cross_entropy", batch_size, num_chains)
+    return Case("perceptron", model, data, "cross_entropy", batch_size, raw)
 
 
 def transformer(num_chains: int) -> Case:
-    """Batches of 8 sequences of 64 tokens; raw: the bare module, one chain after the other."""
-    vocabulary, width, length, batch_size, num_data = 4096, 256, 64, 8, 512
-    model = AttentionOnly(vocabulary, width, 8, length)
-    tokens = torch.randint(vocabulary, (num_data, length))
-    batch, parameters = tokens[:batch_size], list(model.parameters())
+    """3.1 million weights in two layers of attention, batches of 8 sequences of 128 tokens."""
+    batch_size, num_data = 8, 128
+    model = attention_only_transformer()
+    tokens = torch.randint(model.config.vocabulary, (num_data, model.config.context))
+    batches = tokens[: batch_size * num_chains].split(batch_size)
+    parameters, loss = list(model.parameters()), loss_of("next_token")
+
+    def raw() -> None:
+        for batch in batches:
+            torch.autograd.grad(loss(model(batch), batch), parameters)
+
+    return Case("transformer", model, (tokens, tokens), "next_token", batch_size, raw, dear=True)
+
+
+CASES = {"deep linear": deep_linear, "perceptron": perceptron, "transformer": transformer}
+
+
+def _stacked_pass(
+    model: nn.Module, data: tuple[Tensor, Tensor], loss: str, batch_size: int, num_chains: int
+) -> Callable[[], Any]:
+    """Linear layers with tanh between, if any, as batched products over the chains."""
+    rows = torch.randint(len(data[0]), (num_chains, batch_size))
+    targets = data[1][rows]
+    if targets.ndim == 3:
+        targets = targets.mT.contiguous()
+    inputs = data[0][rows].mT.contiguous()  # (chain, feature, datum): long rows multiply faster
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    bent = any(isinstance(layer, nn.Tanh) for layer in model)
+    stacked = [
+        p.detach().expand(num_chains, *p.shape).clone().requires_grad_() for p in model.parameters()
+    ]
+    each = 1 if layers[0].bias is None else 2  # tensors of a layer
 
     def raw() -> Any:
-        for _ in range(num_chains):
-            logits = model(batch)[:, :-1].flatten(0, 1)
-            torch.autograd.grad(F.cross_entropy(logits, batch[:, 1:].flatten()), parameters)
+        h = inputs
+        for index in range(len(layers)):
+            weight, *bias = stacked[each * index : each * (index + 1)]
+            h = torch.baddbmm(bias[0][:, :, None], weight, h) if bias else weight @ h
+            h = h.tanh() if bent and index < len(layers) - 1 else h
+        if loss == "gaussian":
+            value = 0.5 * (h - targets).square().sum()
+        else:
+            value = F.cross_entropy(h, targets, reduction="sum")
+        return torch.autograd.grad(value / batch_size, stacked)
 
-    return Case(
-        "attention-only transformer", model, (tokens, tokens), "next_token", batch_size, raw
-    )
+    return raw
 
 
-def run(config: Config, on_progress: Any) -> dict[str, Any]:
-    """Rows per case and kernel, and per case one for a whole measurement."""
+def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, Any]:
+    """Rows per case and runner; ``passed`` says whether the wanted ratios are kept."""
+    unknown = [name for name in config.cases if name not in CASES]
+    if unknown:
+        raise ValueError(f"cases must be some of {', '.join(CASES)}, got {', '.join(unknown)}.")
+    others = peers(config.peers)
     torch.manual_seed(config.seed)
-    cases = [small_network(config.num_chains)]
-    if config.transformer:
-        cases.append(transformer(config.num_chains))
-    rows, total = [], len(cases) * (len(config.kernels) + 1)
-    for case in cases:
-        for row in _rows(case, config):
-            rows.append(row)
-            on_progress(f"{case.name}, {row['kernel']}", len(rows) / total)
-    return {"rows": rows}
+    rows, ratios, profiles = [], [], []
+    with torch_threads(config.threads):
+        for index, name in enumerate(config.cases):
 
+            def told(what: str, share: float, name: str = name, index: int = index) -> None:
+                on_progress(f"{name}, {what}", (index + share) / len(config.cases))
 
-def _rows(case: Case, config: Config) -> Iterator[dict[str, Any]]:
-    potential = sl.LocalPotential.of(
-        case.model, case.data, case.loss, localization=100.0, batch_size=case.batch_size
-    )
-    for name in config.kernels:
-        simulation = Simulation(
-            potential,
-            KERNELS[name](step_size=STEP_SIZE),
-            num_chains=config.num_chains,
-            seed=config.seed,
-        )
-        yield {
-            "case": case.name,
-            "weights": potential.dim,
-            "kernel": name,
-            "chains": config.num_chains,
-            "batch_size": case.batch_size,
-            "stacked": "yes" if len(simulation.groups) == 1 else "no",
-            **_compare(case.raw, lambda s=simulation: s.advance(s.step + 1), config),
-        }
-    yield {
-        "case": case.name,
-        "weights": potential.dim,
-        "kernel": "auto",
-        "chains": config.num_chains,
-        "batch_size": case.batch_size,
-        "stacked": "yes" if len(simulation.groups) == 1 else "no",
-        **_whole(case, potential, config),
-    }
-
-
-def _whole(case: Case, potential: sl.LocalPotential, config: Config) -> dict[str, float]:
-    count = _count(case.raw, config.seconds)
-    turns = []
-    for seed in range(config.seed, config.seed + 3):
-        raw = _time(case.raw, count)
-        measured = sl.measure(
-            potential,
-            num_chains=config.num_chains,
-            max_gradients=config.max_gradients,
-            relative_error=1e-6,  # never reached: the budget ends the run
-            seed=seed,
-        )
-        per_step = config.num_chains * measured.seconds / measured.gradients["total"]
-        turns.append((raw, per_step))
-    return _summary(turns)
-
-
-def _compare(raw: Callable[[], Any], ours: Callable[[], Any], config: Config) -> dict[str, float]:
-    counts = [_count(raw, config.seconds), _count(ours, config.seconds)]
-    return _summary([(_time(raw, counts[0]), _time(ours, counts[1])) for _ in range(config.turns)])
-
-
-def _summary(turns: list[tuple[float, float]]) -> dict[str, float]:
-    """Median and range over turns of (raw, ours) seconds per step of all chains."""
-    ratios = sorted(b / a for a, b in turns)
+            case = CASES[name](config.num_chains)
+            runners = list(_runners(case, others, config))
+            alternate(runners, config.turns, config.seconds, told)
+            rows += [_row(case, runner, runners) for runner in runners]
+            ratios += _comparisons(case.name, runners)
+            profiles.append(_profile(case, config))
+    if config.record:
+        text = "\n\n".join(profiles) + "\n"
+        path = FOLDER / "records" / f"{datetime.now(UTC):%Y-%m-%d}_speed_profile.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.encode())
     return {
-        "raw_us": 1e6 * median(a for a, _ in turns),
-        "step_us": 1e6 * median(b for _, b in turns),
-        "ratio": median(ratios),
-        "ratio_low": ratios[0],
-        "ratio_high": ratios[-1],
+        "rows": rows,
+        "ratios": ratios,
+        "threads": config.threads,
+        "peers": versions(others),
+        "passed": all(ratio["held"] for ratio in ratios),
     }
 
 
-def _count(function: Callable[[], Any], seconds: float) -> int:
-    """How many calls fill the time, after a few that warm up."""
-    for _ in range(3):
-        function()
-    return max(1, round(seconds / _time(function, 3)))
+def _runners(case: Case, others: Sequence[Peer], config: Config) -> Iterator[Runner]:
+    chains = config.num_chains
+    stacked = torch.zeros(chains, case.num_weights)
+    for name, work in (
+        (RAW, case.raw),
+        (DRAW, stacked.normal_),
+        (PASS, lambda: stacked.mul_(1.0)),
+    ):
+        yield Runner(name, chain_steps=chains, build=lambda work=work: _repeated(work))
+    potential = _potential(case)
+    for kernel, preconditioner in product(config.kernels, config.preconditioners):
+        if case.dear and preconditioner != "diagonal" and kernel != config.kernels[-1]:
+            continue
+
+        def build(kernel: str = kernel, preconditioner: str = preconditioner) -> Any:
+            simulation = _simulation(case, potential, kernel, preconditioner, config)
+            return lambda count: simulation.advance(simulation.step + count)
+
+        yield Runner("singulab", kernel, preconditioner, chains, PERIOD, build=build)
+    inputs, targets = case.data
+    task = Task(
+        case.model,
+        inputs,
+        targets,
+        loss_of(case.loss),
+        case.batch_size,
+        potential.nbeta,
+        LOCALIZATION,
+    )
+    batches = list(zip(inputs.split(case.batch_size), targets.split(case.batch_size), strict=True))
+    for peer in others:
+        held = Held(peer, task, batches, num_chains=chains)
+        together = chains if peer.together else 1
+        yield Runner(
+            peer.name,
+            "sgld",
+            "none",
+            together,
+            guest=True,
+            build=lambda h=held: h.advance,
+            end=held.end,
+        )
 
 
-def _time(function: Callable[[], Any], count: int) -> float:
-    """Seconds per call."""
-    start = time.perf_counter()
-    for _ in range(count):
-        function()
-    return (time.perf_counter() - start) / count
+def _repeated(work: Callable[[], Any]) -> Callable[[int], None]:
+    def advance(count: int) -> None:
+        for _ in range(count):
+            work()
+
+    return advance
+
+
+def _potential(case: Case) -> sl.LocalPotential:
+    return sl.LocalPotential.of(
+        case.model, case.data, case.loss, localization=LOCALIZATION, batch_size=case.batch_size
+    )
+
+
+def _simulation(
+    case: Case, potential: sl.LocalPotential, kernel: str, preconditioner: str, config: Config
+) -> Simulation:
+    scale = _preconditioner(preconditioner, case, potential)
+    return Simulation(
+        potential,
+        KERNELS[kernel](step_size=STEP_SIZE, preconditioner=scale),
+        num_chains=config.num_chains,
+        seed=config.seed,
+    )
+
+
+def _preconditioner(kind: str, case: Case, potential: sl.LocalPotential) -> Preconditioner:
+    """Of the right shapes; what is in it does not change the cost."""
+    law = {"nbeta": potential.nbeta, "localization": LOCALIZATION}
+    if kind == "none":
+        return Identity()
+    if kind == "diagonal":
+        return Diagonal.of_curvature(torch.rand(potential.dim), **law)
+    if kind == "ekfac":
+        shapes = [weight.shape for weight in case.model.parameters()]
+        return Eigenbasis.of_samples(torch.randn(4, potential.dim), shapes, **law)
+    raise ValueError(f"preconditioners are some of {', '.join(PRECONDITIONERS)}, got {kind!r}.")
+
+
+def _row(case: Case, runner: Runner, runners: Sequence[Runner]) -> dict[str, Any]:
+    what = {
+        "case": case.name,
+        "weights": case.num_weights,
+        "runner": runner.name,
+        "kernel": runner.kernel,
+        "preconditioner": runner.preconditioner,
+    }
+    if runner.failure:
+        return {**what, "failure": runner.failure}
+    ratio = ratio_of(runner.turns, _named(runners, RAW).turns)
+    return {
+        **what,
+        "us per chain-step": 1e6 * median(runner.turns),
+        "of raw": ratio.median,
+        "low": ratio.low,
+        "high": ratio.high,
+        "first step s": runner.first_seconds,
+        "peak MiB": runner.memory_mib,
+    }
+
+
+def _named(runners: Sequence[Runner], name: str) -> Runner:
+    return next(runner for runner in runners if runner.name == name)
+
+
+def _comparisons(case: str, runners: Sequence[Runner]) -> list[dict[str, Any]]:
+    """What is wanted of a case and what is stated, each for the kernel that does worst."""
+    raw, draw, one_pass = (_named(runners, name).turns for name in (RAW, DRAW, PASS))
+    floor = [sum(parts) for parts in zip(raw, draw, one_pass, strict=True)]
+    kinds = {
+        kind: [r for r in runners if (r.name, r.preconditioner) == ("singulab", kind)]
+        for kind in PRECONDITIONERS
+    }
+    found: list[dict[str, Any]] = []
+
+    def compare(
+        what: str, ratios: Sequence[Ratio], limits: dict[str, float], *, least: bool
+    ) -> None:
+        limit = limits.get(case)
+        if not ratios and limit is None:
+            return
+        unknown = Ratio(math.nan, math.nan, math.nan)  # what was not measured does not hold
+        worst = (min if least else max)(ratios, default=unknown)
+        held = limit is None or (worst.median >= limit if least else worst.median <= limit)
+        told = "" if limit is None else f"{'at least' if least else 'at most'} {limit:g}"
+        found.append({"case": case, "what": what, **worst._asdict(), "wanted": told, "held": held})
+
+    for peer in (runner for runner in runners if runner.guest):
+        able = [] if peer.failure else kinds["none"]
+        ratios = [ratio_of(peer.turns, ours.turns) for ours in able]
+        limits = AT_LEAST if peer.name == "devinterp" else {}
+        compare(f"{peer.name} over singulab", ratios, limits, least=True)
+    for kind, limits in (("none", {"perceptron": 1.3}), ("diagonal", {"transformer": 1.3})):
+        ratios = [ratio_of(ours.turns, raw) for ours in kinds[kind]]
+        compare(f"singulab, {kind}, over raw", ratios, limits, least=False)
+    ratios = [ratio_of(ours.turns, floor) for ours in kinds["diagonal"]]
+    what = f"singulab, diagonal, over {RAW} + {DRAW} + {PASS}"
+    compare(what, ratios, {"transformer": 1.05}, least=False)
+    pairs = zip(kinds["ekfac"], kinds["none"], strict=False)
+    ratios = [ratio_of(rotated.turns, plain.turns) for rotated, plain in pairs]
+    compare("singulab, ekfac, over none", ratios, {}, least=False)
+    return found
+
+
+def _profile(case: Case, config: Config, num_lines: int = 15) -> str:
+    """The dearest operators of a step, by their own time."""
+    kernel, preconditioner = config.kernels[-1], "diagonal"
+    num_steps = PERIOD * (1 if case.dear else 5)
+    simulation = _simulation(case, _potential(case), kernel, preconditioner, config)
+    simulation.advance(PERIOD)
+    begin = time.perf_counter()
+    simulation.advance(simulation.step + num_steps)
+    plain = (time.perf_counter() - begin) / num_steps
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        simulation.advance(simulation.step + num_steps)
+    events = sorted(profiler.key_averages(), key=lambda e: e.self_cpu_time_total, reverse=True)
+    total = sum(event.self_cpu_time_total for event in events)
+    lines = [
+        f"{case.name}, {case.num_weights} weights, {kernel}, {preconditioner}: {num_steps} steps of "
+        f"{config.num_chains} chains on {config.threads} threads, {1e6 * plain:.0f} us each unprofiled",
+        f"{'share':>6} {'us/step':>10} {'calls/step':>10}  operator",
+    ]
+    lines += [
+        f"{event.self_cpu_time_total / total:6.1%} {event.self_cpu_time_total / num_steps:10.1f} "
+        f"{event.count / num_steps:10.1f}  {event.key[:70]}"
+        for event in events[:num_lines]
+    ]
+    return "\n".join(lines)

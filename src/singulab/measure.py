@@ -35,11 +35,14 @@ from singulab.sample.plan import (
 )
 from singulab.sample.precondition import Preconditioner
 from singulab.sample.saver import Saver, refuse_other
+from singulab.sample.slice_plan import SlicePlan
 from singulab.settings import Settings
 from singulab.trace import Trace
 
 LADDER = (1.0, 1 / 3, 1 / 10)  # of γ
 _MOST_CRITICALITY_BATCHES = 64
+_CRITICALITY_SHARE = 0.02  # of the budget, at most
+_GRAM_COLUMNS = 1 << 18  # weights at a time in double precision
 
 
 def measure(
@@ -100,6 +103,10 @@ def measure(
         seed: a non-negative integer; the same seed gives the same numbers.
         on_progress: called a few times a second with a :class:`Progress`.
 
+    Returns:
+        The measurement. Of a model under ``fully_shard`` every process makes this call, with the same
+        arguments, and gets the same measurement: print or save it in the first.
+
     Raises:
         ValueError, TypeError: wrong arguments, data or loss.
         StaleRunError: ``run`` belongs to other weights, data, loss or settings.
@@ -153,6 +160,10 @@ def measure(
                 device=device,
             )
         settings = _resolve(settings, potential)
+        if run is not None and potential.landscape.sharded:
+            raise ValueError(
+                "a run folder needs an unsharded model; leave run out and save the result."
+            )
         folder = None if run is None else Path(run)
         if folder is not None:
             config = finite({"settings": settings.to_dict(), "seed": int(seed)})
@@ -264,7 +275,7 @@ def calibrate(
         values = {getattr(potential, name) for potential in several}
         if len(values) > 1:
             raise ValueError(f"the potentials differ in {name}: {sorted(map(str, values))}.")
-    gammas = sorted(default_localization(p.center, relative_radius) for p in several)
+    gammas = sorted(default_localization(p.center_norm, p.dim, relative_radius) for p in several)
     return _resolve(
         Settings(
             kernel=kernel,
@@ -324,7 +335,7 @@ def measure_potential(
             on_progress=on_progress,
         )
         outcome = plan.run()
-        criticality, cost = _criticality(potential, outcome.preconditioner, seed)
+        criticality, cost = _criticality(potential, outcome.preconditioner, seed, budget)
         costs = {"center": preparation, **outcome.cost, "criticality": cost}
         seconds = preparation_seconds + time.monotonic() - start
         result = _conclude(potential, settings, outcome, criticality, costs, budget, seconds)
@@ -341,8 +352,11 @@ def _plan_type(potential: LocalPotential, settings: Settings) -> type[Plan]:
         return ExactPlan
     if settings.step_size is not None and settings.kernel != "auto":
         return FixedPlan
+    if settings.kernel == "elliptical_slice":
+        return SlicePlan
     if settings.kernel == "auto" and not isinstance(potential.landscape, ModelLandscape):
-        return ExactPlan
+        few = potential.dim <= SlicePlan.FEW and potential.localization > 0
+        return SlicePlan if few else ExactPlan
     return LangevinPlan
 
 
@@ -425,7 +439,7 @@ def _conclude(
     heat = heat_capacity(living)
     radius_squared = float(living["radius_squared"].mean())
     virial = float(living["virial"].mean())
-    norm = float(potential.center.norm())
+    norm = potential.center_norm
     checks = all_checks(
         living,
         extrapolation,
@@ -476,10 +490,10 @@ def _corrections(
     share = outcome.preconditioner.loss_share()
     if share is not None:
         share = share.double()
-        stated["tether_per_e_fold"] = float(-0.5 * (share * (1 - share)).sum())
+        stated["tether_per_e_fold"] = -0.5 * float(potential.total((share * (1 - share)).sum()))
         if outcome.trace.dataset.attrs["kernel"] == "sgld":
             x = float(outcome.found["step_size"]) / 4
-            stated["euler_step"] = float(-0.5 * share.sum() * x / max(1 - x, 1e-9))
+            stated["euler_step"] = -0.5 * float(potential.total(share.sum())) * x / max(1 - x, 1e-9)
         else:
             stated["euler_step"] = 0.0
     if criticality is not None:
@@ -488,7 +502,7 @@ def _corrections(
 
 
 def _criticality(
-    potential: LocalPotential, preconditioner: Preconditioner, seed: int
+    potential: LocalPotential, preconditioner: Preconditioner, seed: int, budget: float
 ) -> tuple[Criticality | None, float]:
     """Predicted nβ·(loss drop) of a Newton step from w*, ½|nβ Sᵀg|², from products of independent gradients.
 
@@ -516,21 +530,25 @@ def _criticality(
     if potential.exact:
         gradient = landscape.slope(center, feed([0], 0)).gradient.mean(1)
         z = preconditioner.transpose(potential.nbeta * gradient)
-        return Criticality(0.5 * float(z.square().sum()), 0.0), 1.0
+        return Criticality(0.5 * float(potential.total(z.square().sum())), 0.0), 1.0
     groups = 8
     source = landscape.source
-    count = _MOST_CRITICALITY_BATCHES
+    count = min(_MOST_CRITICALITY_BATCHES, max(groups, int(_CRITICALITY_SHARE * budget)))
     if source.num_data is not None and potential.batch_size:
         count = min(count, max(groups, source.num_data // potential.batch_size))
-    sums = center.new_zeros(groups, potential.dim)
+    sums = center.new_zeros(groups, center.shape[1])
     taken = [0] * groups
     for index in range(count):
         gradient = landscape.slope(center, feed([0], 10**6 + index)).gradient.mean(1)
         sums[index % groups] += gradient[0]
         taken[index % groups] += 1
-    means = sums / torch.tensor(taken, dtype=sums.dtype, device=sums.device)[:, None]
-    z = preconditioner.transpose(potential.nbeta * means).double()
-    gram = (z @ z.T).cpu()
+    gram = center.new_zeros(groups, groups, dtype=torch.float64)
+    for row, count_of_row in zip(sums, taken, strict=True):
+        row.copy_(preconditioner.transpose(row[None] * (potential.nbeta / count_of_row))[0])
+    for piece in sums.split(_GRAM_COLUMNS, 1):
+        wide = piece.double()
+        gram += wide @ wide.T
+    gram = potential.total(gram).cpu()
 
     def cross(kept: list[int]) -> float:
         part = gram[kept][:, kept]

@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import singulab as sl
-from singulab.zoo import CASES
+from singulab.zoo import CASES, GOLD_CELLS
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -82,7 +83,7 @@ def test_a_record_that_did_not_equilibrate_never_replaces_one_that_did(gold, tmp
 
 def test_the_tuning_finds_a_step_that_is_mostly_accepted(gold):
     case = CASES["reduced-rank-2"]
-    config = gold.Config(max_draws=200, relative_error=0.05, virial_error=0.1, rhat=1.1)
+    config = gold.Config(relative_error=0.05, virial_error=0.1, rhat=1.1)
     heard = []
     record = gold.gold(case, 100.0, "data", config, lambda *told: heard.append(told))
     assert record["equilibrated"]
@@ -91,6 +92,62 @@ def test_the_tuning_finds_a_step_that_is_mostly_accepted(gold):
     assert abs(truth.z(record["value"], record["error"])) <= 4
     assert str(record["value"]) in heard[-1][0]
     assert 0 < heard[-1][1] <= 1
+
+
+def test_a_value_out_of_reach_is_given_up_early_and_marked(gold):
+    config = gold.Config(relative_error=1e-4, max_evaluations=4_000, num_chains=4)
+    record = gold.gold(CASES["reduced-rank-4"], 100.0, "data", config, lambda *told: None)
+    assert not record["equilibrated"]
+    assert record["made_by"]["num_cycles"] == gold.CYCLES_AT_LEAST
+
+
+def test_without_names_the_cells_that_have_no_record_yet_are_made(gold, tmp_path, monkeypatch):
+    path = tmp_path / "gold.json"
+    path.write_text('{"records": []}')
+    monkeypatch.setattr(gold, "GOLD", path)
+    missing = list(gold.cells(gold.Config()))
+    assert missing == list(GOLD_CELLS)
+    first = missing[0]
+    row = {"case": first.case.name, "localization": first.localization, "labels": first.labels}
+    path.write_text(json.dumps({"records": [row | {"equilibrated": False}]}))
+    assert list(gold.cells(gold.Config())) == missing[1:]
+    named = gold.Config(cases=("P1",), localizations=(1.0,), labels=("data",))
+    assert list(gold.cells(named)) == [(CASES["P1"], 1.0, "data")]
+
+
+def test_two_processes_share_the_work_and_a_call_goes_on_where_the_last_one_stood(
+    gold, tmp_path, monkeypatch
+):
+    path = tmp_path / "gold.json"
+    path.write_text('{"records": []}')
+    first, second, third = GOLD_CELLS[:3]
+    made = []
+
+    def record(cell):
+        return {
+            "case": cell.case.name,
+            "nbeta": cell.case.nbeta,
+            "localization": cell.localization,
+            "labels": cell.labels,
+            "equilibrated": True,
+        }
+
+    def fake(case, localization, labels, config, on_progress):
+        made.append((case, localization, labels))
+        if len(made) == 1:
+            gold.keep(record(second))  # by another process
+        return record(gold.Cell(case, localization, labels))
+
+    monkeypatch.setattr(gold, "GOLD", path)
+    monkeypatch.setattr(gold, "GOLD_CELLS", (first, second, third))
+    monkeypatch.setattr(gold, "gold", fake)
+    monkeypatch.setattr(gold, "keep", partial(gold.keep, path=path))
+    monkeypatch.setattr(gold, "_row", lambda row: row)
+    assert gold.run(gold.Config(minutes=-1), lambda *told: None)["summary"]["not_begun"] == 3
+    found = gold.run(gold.Config(), lambda *told: None)
+    assert made == [first, third]
+    assert found["passed"]
+    assert found["summary"] == {"values": 2, "left_out": 0, "not_begun": 0}
 
 
 @pytest.mark.parametrize("name", ["T1", "T2"])

@@ -16,6 +16,9 @@ from singulab.zoo.convolutional import (
 )
 from singulab.zoo.deep_linear import DEEP_LINEAR, DeepLinear
 from singulab.zoo.digits import Digits, digits, multilayer_perceptron
+from singulab.zoo.direct_sum import DirectSum
+from singulab.zoo.duplicated import Duplicated
+from singulab.zoo.fresh import FRESH, GOLD_CELLS
 from singulab.zoo.polynomial_network import POLYNOMIAL_NETWORKS, PolynomialNetwork
 from singulab.zoo.potentials import (
     MONOMIALS,
@@ -25,9 +28,11 @@ from singulab.zoo.potentials import (
     Potential,
 )
 from singulab.zoo.quadrature import Quadrature, plane_llc
+from singulab.zoo.random_deep_linear import random_deep_linear
 from singulab.zoo.reduced_rank import REDUCED_RANK, reduced_rank_regression
 from singulab.zoo.relu_network import RELU_NETWORKS, ReluNetwork
 from singulab.zoo.tanh_network import TANH_NETWORKS, TanhNetwork
+from singulab.zoo.tanh_unit import TanhUnit, TanhUnits
 from singulab.zoo.transformer import (
     AttentionOnlyTransformer,
     TransformerConfig,
@@ -54,6 +59,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             PLANE_POTENTIALS,
             MONOMIALS,
             POLYNOMIAL_NETWORKS,
+            [cell.case for cell in (*GOLD_CELLS, *FRESH)],
         )
         for case in family
     )
@@ -61,12 +67,16 @@ CASES: Mapping[str, Case] = MappingProxyType(
 
 __all__ = [
     "CASES",
+    "FRESH",
+    "GOLD_CELLS",
     "AttentionOnlyTransformer",
     "Case",
     "ConvolutionalConfig",
     "ConvolutionalNetwork",
     "DeepLinear",
     "Digits",
+    "DirectSum",
+    "Duplicated",
     "ExactLoss",
     "GoldRecord",
     "Monomial",
@@ -77,6 +87,8 @@ __all__ = [
     "Quadrature",
     "ReluNetwork",
     "TanhNetwork",
+    "TanhUnit",
+    "TanhUnits",
     "TransformerConfig",
     "Truth",
     "attention_only_transformer",
@@ -85,5 +97,6 @@ __all__ = [
     "gold",
     "multilayer_perceptron",
     "plane_llc",
+    "random_deep_linear",
     "reduced_rank_regression",
 ]

@@ -92,17 +92,19 @@ class DeepLinear(NetworkCase):
 
     x ~ N(0, diag) with log-spaced variances, y = W x + σξ, L = ½ mean‖y − f(x)‖². With label noise w* is the
     least-squares minimum if the truth has full rank, otherwise the true weights (then L_n has a gradient
-    of order n^{-1/2} there).
+    of order n^{-1/2} there). With ``orthogonal_noise`` the true weights minimise L_n at every rank, and both
+    kinds of labels give the same excess loss on all data (not on a minibatch).
 
     Draw order, fixed for ever (CPU generator seeded 1000 + seed): U_l = qr(randn(H_l, r)) in float64 for
     l = 0 … L; if ``generic`` randn(H_{l+1}, H_l)/√max in float64 for layers 2 …; X = randn(n, H_0) float32;
-    noise randn(n, H_L) float32.
+    noise randn(n, H_L) float32, from which ``orthogonal_noise`` then takes its regression on X.
     """
 
     widths: tuple[int, ...]  # H_0 … H_L
     rank: int  # r of every layer
     seed: int
     label_noise: float = 0.0  # σ
+    orthogonal_noise: bool = False  # the noise is uncorrelated with the inputs in the sample itself
     input_condition: float = 1.0  # largest over smallest input variance
     imbalance: float = 1.0  # layers are multiplied alternately by u and 1/u
     generic: bool = False  # layers 2 … have full rank, so λ = H_0 H_L / 2
@@ -154,9 +156,9 @@ class DeepLinear(NetworkCase):
 
     @property
     def truths(self) -> dict[Setting, Truth]:
-        """Gold values; without label noise both kinds of labels are the same numbers."""
+        """Gold values; where the noise does not move L_n, both kinds of labels are the same numbers."""
         known = dict(super().truths)
-        if self.label_noise == 0.0:
+        if self.label_noise == 0.0 or self.orthogonal_noise:
             known |= {
                 (nbeta, localization, "model"): truth
                 for (nbeta, localization, labels), truth in known.items()
@@ -252,9 +254,10 @@ class DeepLinear(NetworkCase):
         inputs.mul_(scale.float())
         if self.label_noise == 0.0:
             return inputs, None
-        return inputs, torch.randn(
+        noise = torch.randn(
             self.num_data, self.widths[-1], generator=generator, dtype=torch.float32
         )
+        return inputs, _residual(noise, inputs) if self.orthogonal_noise else noise
 
     def _sums(
         self,
@@ -274,7 +277,11 @@ class DeepLinear(NetworkCase):
         return Moments(second / self.num_data, gradient / self.num_data)
 
     def _stands_at_least_squares(self) -> bool:
-        return self.label_noise > 0.0 and self.rank == min(self.widths[0], self.widths[-1])
+        return (
+            self.label_noise > 0.0
+            and not self.orthogonal_noise
+            and self.rank == min(self.widths[0], self.widths[-1])
+        )
 
     def _least_squares(self, weights: tuple[Matrix, ...], moments: Moments) -> tuple[Matrix, ...]:
         """The last layer of least norm that minimises L_n, the others kept."""
@@ -283,6 +290,15 @@ class DeepLinear(NetworkCase):
         hidden = below @ moments.inputs @ below.T
         last = cross @ below.T @ torch.linalg.pinv(hidden, rtol=1e-10, hermitian=True)
         return (*weights[:-1], last)
+
+
+def _residual(
+    noise: Float[Tensor, "datum out"], inputs: Float[Tensor, "datum in"]
+) -> Float[Tensor, "datum out"]:
+    """What a linear regression of the noise on the inputs leaves."""
+    rows = inputs.double()
+    slope = torch.linalg.solve(rows.T @ rows, rows.T @ noise.double())
+    return noise - (rows @ slope).float()
 
 
 def _network(weights: Sequence[Matrix], dtype: torch.dtype) -> nn.Sequential:

@@ -1,0 +1,275 @@
+"""Writes docs/trust.md and its figure from the newest records of the benchmarks.
+
+Records are made by ``make bench-truth``, ``make bench-peers`` and ``singulab bench failures``; nothing is
+computed here. A record that this checkout lacks is said to be missing.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "benchmarks" / "records"
+PAGE, FIGURE = ROOT / "docs" / "trust.md", ROOT / "docs" / "trust.svg"
+
+Record = dict[str, Any]
+Row = dict[str, Any]
+
+PROMISES = {
+    "200_runs_on_60_networks": "at least 200 runs on 60 networks",
+    "10_networks_above_30000_weights": "at least 10 networks above 30 000 weights",
+    "median_error_at_most_2%": "median error at most 2 %",
+    "no_passing_run_off_by_more_than_8%_or_4_errors": "no passing run off by more than 8 % or 4 joint errors",
+    "at_most_1%_of_passing_runs_off_by_more_than_8%": "at most 1 % of passing runs off by more than 8 %",
+    "at_least_75%_pass": "at least 75 % pass",
+    "intervals_hold_in_93_to_97%_of_passing_runs": "95 % intervals hold in 93–97 % of passing runs",
+    "intervals_hold_in_90%_of_all_runs": "95 % intervals hold in 90 % of all runs",
+    "every_error_above_10%_is_flagged": "every error above 10 % is flagged",
+}
+
+
+def newest(name: str) -> tuple[Record, str] | None:
+    """The record of a benchmark with the latest date, and its path."""
+    files = list(RECORDS.glob(f"*_{name}.json"))
+    if not files:
+        return None
+    file = max(files, key=lambda path: json.loads(path.read_bytes())["date"])
+    return json.loads(file.read_bytes()), file.relative_to(ROOT).as_posix()
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [
+        INTRODUCTION,
+        section("Networks that no constant was chosen on", "truth", fresh),
+        "![Left: error against budget, ours beside other packages. Right: errors in units of their own standard "
+        "error.](trust.svg)",
+        section("Beside other packages", "peers", peers),
+        section("What each check catches", "failures", failures),
+        LIMITS,
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def section(title: str, name: str, told: Any) -> str:
+    """A heading, where its numbers are from, and what a record says."""
+    found = newest(name)
+    if found is None:
+        return f"## {title}\n\nThere is no record of `singulab bench {name}` in this checkout."
+    record, path = found
+    source = f"From [{path}](../{path}), made on {record['date'][:10]} by `singulab bench {name}`."
+    return f"## {title}\n\n{source} {told(record)}"
+
+
+def fresh(record: Record) -> str:
+    """What the truth benchmark found on fresh networks."""
+    found = record["summary"]["fresh"]
+    text = (
+        f"{found['runs']} runs on {found['networks']} networks drawn by seed ({found['large_networks']} of them above "
+        f"30 000 weights), {found['left_out']} questions left out beforehand because their exact value is not known "
+        "well enough. The truth is what a perfect sampler returns at the same nβ and γ. No setting but γ, the labels "
+        "and a batch size; at most 16 000 gradient units a run."
+    )
+    numbers = [
+        ("median error", percent(found["median_error"])),
+        ("runs that pass", percent(found["share_passing"])),
+        ("largest error of a passing run", percent(found["worst_passing_error"])),
+        ("passing runs off by more than 8 %", percent(found["share_of_passing_off"])),
+        ("95 % intervals that hold, of passing runs", percent(found["coverage_of_passing"])),
+        ("95 % intervals that hold, of all runs", percent(found["coverage_of_all"])),
+        ("errors above 10 %", str(found["large_errors"])),
+        ("… of these, passed all checks", str(found["large_errors_not_flagged"])),
+    ]
+    rows = [row for row in record["rows"] if row["group"] == "fresh"]
+    promises = [
+        f"- {'kept' if kept else '**not kept**'}: {PROMISES.get(name, name)}"
+        for name, kept in record["promises"].items()
+    ]
+    return "\n\n".join(
+        [
+            text,
+            table(("over all fresh runs", ""), numbers),
+            "What was promised:",
+            "\n".join(promises),
+            "Where it is harder:",
+            table(("runs", "number", "pass", "median error", "intervals that hold"), slices(rows)),
+            "Why runs did not pass: "
+            + ", ".join(f"`{name}` {count}" for name, count in found["failed_checks"].items())
+            + ".",
+        ]
+    )
+
+
+def slices(rows: list[Row]) -> Iterator[tuple[str, ...]]:
+    """The same numbers for parts of the runs."""
+    parts: list[tuple[str, list[Row]]] = []
+    for gamma in sorted({row["localization"] for row in rows}):
+        parts.append((f"γ = {gamma:g}", [r for r in rows if r["localization"] == gamma]))
+    for labels in ("data", "model"):
+        parts.append((f'labels="{labels}"', [r for r in rows if r["labels"] == labels]))
+    for least, most in ((0, 300), (300, 3_000), (3_000, 30_000), (30_000, math.inf)):
+        name = f"above {least:,} weights" if math.isinf(most) else f"{least:,} – {most:,} weights"
+        parts.append((name, [r for r in rows if least <= r["num_weights"] < most]))
+    for name, part in parts:
+        if part:
+            passed = sum(row["passed"] for row in part)
+            held = sum(row["z"] is not None and abs(row["z"]) <= 1.96 for row in part)
+            errors = [math.inf if row["error"] is None else abs(row["error"]) for row in part]
+            yield (
+                name,
+                str(len(part)),
+                percent(passed / len(part)),
+                percent(median(errors)),
+                percent(held / len(part)),
+            )
+
+
+def peers(record: Record) -> str:
+    """Gradients to 5 %."""
+    budgets = record["config"]["budgets"]
+    text = (
+        "Gradient units from which on the root mean square error over "
+        f"{len(record['config']['seeds'])} seeds stays at or below 5 %, at γ = 100 with the same nβ, batch size and "
+        f'ledger; ">{budgets[-1]}" = not reached. *Literature*: the step size of the papers. *Best step*: the best of '
+        "six step sizes, chosen with the answer. *Best of all*: also the best of three burn-ins and two baselines."
+    )
+    tools = list(dict.fromkeys((row["tool"], row["setting"]) for row in record["rows"]))
+    cases = list(dict.fromkeys(row["case"] for row in record["rows"]))
+    cells = {(r["case"], r["tool"], r["setting"]): r for r in record["rows"]}
+    lines = [
+        (
+            tool if tool == "singulab" else f"{tool}, {setting}",
+            *(cells[case, tool, setting]["gradients to 5 %"] for case in cases),
+        )
+        for tool, setting in tools
+    ]
+    ratios = ", ".join(f"{name} {ratio:.1f}" for name, ratio in record["median_ratios"].items())
+    failed = [
+        f"{row['tool']} ({row['setting']}) on {row['case']}: {row['failures']}"
+        for row in record["rows"]
+        if row["failures"]
+    ]
+    return "\n\n".join(
+        [
+            text,
+            table(("", *cases), lines),
+            f"Gradients of a peer over ours, median over the cases (the cap stands for never): {ratios}.",
+            "Failures: " + ("; ".join(failed) if failed else "none") + ".",
+        ]
+    )
+
+
+def failures(record: Record) -> str:
+    """Which checks see which fault."""
+    text = (
+        "Each row is broken on purpose in one way. `z` is the error in units of its own standard error. A value off by "
+        "more than 10 % or four errors must come with a failed check, or be no number at all."
+    )
+    lines = []
+    for fault, case in dict.fromkeys((row["fault"], row["case"]) for row in record["rows"]):
+        runs = [row for row in record["rows"] if (row["fault"], row["case"]) == (fault, case)]
+        failed = dict.fromkeys(
+            name for row in runs for name in row["failed_checks"].split(", ") if name
+        )
+        lines.append(
+            (
+                fault,
+                case,
+                ", ".join("none" if r["error"] is None else f"{r['error']:+.0%}" for r in runs),
+                f"{sum(row['passed'] for row in runs)} of {len(runs)}",
+                ", ".join(f"`{name}`" for name in failed),
+            )
+        )
+    return text + "\n\n" + table(("what was broken", "case", "error", "passed", "checks"), lines)
+
+
+def table(head: tuple[str, ...], lines: Any) -> str:
+    """A Markdown table."""
+    rows = [head, ("---",) * len(head), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def draw() -> None:
+    """The figure, from the records that there are."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    found = newest("peers")
+    if found is not None:
+        record = found[0]
+        budgets = record["config"]["budgets"]
+        for tool, setting in dict.fromkeys((r["tool"], r["setting"]) for r in record["rows"]):
+            runs = [r for r in record["rows"] if (r["tool"], r["setting"]) == (tool, setting)]
+            errors = [
+                median(math.inf if r[f"rmse {b}"] is None else r[f"rmse {b}"] for r in runs)
+                for b in budgets
+            ]
+            ours = tool == "singulab"
+            name = tool if ours else f"{tool}, {setting}"
+            left.plot(budgets, errors, marker="o", label=name, linewidth=2.5 if ours else 1.2)
+        left.axhline(0.05, color="0.6", linestyle=":")
+        left.set(xscale="log", yscale="log", xlabel="budget (gradient units)")
+        left.set_ylabel("relative RMS error of λ̂, median of cases")
+        left.legend(fontsize=7)
+    found = newest("truth")
+    if found is not None:
+        rows = [r for r in found[0]["rows"] if r["group"] == "fresh" and r["z"] is not None]
+        edges = np.linspace(-5, 5, 41)
+        for name, part in (
+            ("all runs", rows),
+            ("passing runs", [r for r in rows if r["passed"]]),
+        ):
+            z = np.clip([r["z"] for r in part], -5, 5)
+            right.hist(z, edges, histtype="stepfilled", alpha=0.45, label=f"{name} ({len(z)})")
+        normal = np.exp(-(edges**2) / 2) / math.sqrt(2 * math.pi)
+        right.plot(edges, normal * len(rows) * (edges[1] - edges[0]), "k", label="normal law")
+        right.set(xlabel="(λ̂ − truth) / joint standard error", ylabel="runs")
+        right.legend(fontsize=8)
+    plt.rcParams["svg.hashsalt"] = "singulab"
+    figure.savefig(FIGURE, metadata={"Date": None})
+    plt.close(figure)
+
+
+INTRODUCTION = """
+# How far to trust λ̂
+
+<!-- made by docs/make_trust.py; run `make docs` -->
+
+A number that nobody can check is worth little, so this page says how often ours is right, by how much it is off, and
+what is said about it when it is wrong. Every number here is read from a committed record, and every record can be
+made again.
+
+*Passing* means that every check of the measurement holds. It is what to look at first: the value of a run that did
+not pass may still be good, and often is, but the run itself does not vouch for it.
+"""
+
+LIMITS = """
+## What a passing run does not say
+
+- **Another γ or nβ is another number.** A passing λ̂ is right for the posterior at its own γ and nβ, which are printed
+  with it. How far it is from the asymptotic λ is another question; the scale curve ([scaling](scaling.md)) shows it.
+- **Weak tethers are slow.** Directions that only the tether holds relax at a rate ∝ γ. Where the budget is too small
+  for them, `virial` fails and the value belongs to the γ_eff that is printed. Deep networks of full rank with noisy labels
+  (P10) stay there: their free directions run across layers, and no per-layer coordinates make them round.
+- **Label noise costs gradients.** It heats the chains in proportion to the step. Most of it is predicted and taken off;
+  the error of that prediction is a part of the standard error, and `monte_carlo_error` fails when it is too large.
+  `labels="model"` has no label noise.
+- **A basin that no chain visits is not seen.** All chains start at w\\*. The measurement is local, and says nothing of
+  other minima.
+- **The constants were chosen on P1–P13** (docs/algorithm.md). The fresh networks above played no part in that, with
+  one exception that is better told than hidden: the trust in the predicted heat where the control variate is on was
+  halved after looking at a handful of fresh networks.
+"""
+
+
+if __name__ == "__main__":
+    draw()
+    PAGE.write_text(page(), encoding="utf-8")
