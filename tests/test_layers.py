@@ -26,7 +26,7 @@ LAYERS = (
     {"settings", "trace"},
     {"sample"},
     {"estimate"},
-    {"checks", "measurement", "measure", "scale_curve"},
+    {"checks", "measurement", "measure", "scale_curve", "polish"},
     {"zoo"},
     {"development"},
     {"report"},

@@ -170,7 +170,7 @@ def test_criticality_is_the_newton_decrement_without_minibatch_bias() -> None:
         model.weight += torch.tensor([[0.5, -0.2, 0.0, 0.3]])
     potential = sl.LocalPotential.of(model, data, "gaussian", localization=1e-6, batch_size=10)
     scale = torch.full((4,), 0.1)
-    found = [_criticality(potential, Diagonal(scale, torch.ones(4)), seed)[0] for seed in range(16)]
+    found = [_criticality(potential, Diagonal(scale, torch.ones(4)), seed, 16_000.0)[0] for seed in range(16)]
     gradient = potential.landscape.full(potential.center[None], 10)[0]
     exact = 0.5 * float((potential.nbeta * gradient * scale).square().sum())
     values = [c.drop for c in found if isinstance(c, Criticality)]
@@ -220,3 +220,13 @@ def test_label_noise_is_taken_off_the_gradients_where_that_pays() -> None:
         quiet = sl.measure(model, (x, targets), sl.gaussian(), labels=labels, **knobs)
         assert quiet.settings.found["control"] == "off"
         assert "control" not in quiet.gradients
+
+
+def test_a_budget_smaller_than_the_preparation_is_said_and_raises_nothing() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(6, 4)
+    x = torch.randn(4000, 6)
+    noisy = model(x).detach() + torch.randn(4000, 4)
+    m = sl.measure(model, (x, noisy), sl.gaussian(), batch_size=16, max_gradients=20.0)
+    assert not m.passed
+    assert "budget" in [check.name for check in m.checks if not check.passed]

@@ -61,7 +61,7 @@ def test_the_default_tether_puts_a_flat_landscape_at_a_share_of_the_norm():
     assert potential.localization == pytest.approx(potential.dim / (0.2 * norm) ** 2)
     # a flat landscape is N(w*, 1/γ): its rms radius is √(d/γ)
     assert math.sqrt(potential.dim / potential.localization) == pytest.approx(0.2 * norm)
-    assert default_localization(torch.zeros(5), 0.3) == 1.0
+    assert default_localization(0.0, 5, 0.3) == 1.0
 
 
 def test_another_temperature_shares_the_landscape():

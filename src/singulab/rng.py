@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     DIRECTION = 6
     BATCH_FOR_CURVATURE = 7
     TRAJECTORY = 8
+    SLICE = 9
 
 
 def generator(seed: int, purpose: Purpose, *address: int) -> np.random.Generator:
@@ -92,6 +93,7 @@ class Noise:
         dtype: torch.float32 or torch.float64.
         device: where the result is wanted. Numbers are drawn on the CPU, so they do not depend on it.
         purpose: the stream; kernels use ``Purpose.NOISE``.
+        ranges: start and stop of the elements that are wanted, ascending; None = all.
     """
 
     def __init__(
@@ -102,14 +104,22 @@ class Noise:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         purpose: Purpose = Purpose.NOISE,
+        ranges: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self.seed, self.size, self.dtype, self.purpose = seed, size, dtype, purpose
-        self.device = torch.device(device)
+        self.device, self.ranges = torch.device(device), ranges
         self._steps = steps_per_block(size)
         self._blocks: dict[tuple[int, ...], tuple[int, Tensor]] = {}
+        self._last_run: tuple[tuple[int, int, int], Tensor] | None = None
 
     def normal(self, chains: Sequence[int], step: int) -> Float[Tensor, "chain dim"]:
-        """N(0, 1) numbers of shape (len(chains), size) for one step; not to be changed in place."""
+        """The wanted N(0, 1) numbers of each chain at one step; not to be changed in place."""
+        if self.ranges is None:
+            return self._whole(chains, step)
+        rows = [torch.cat([self.part(c, step, *range_) for range_ in self.ranges]) for c in chains]
+        return torch.stack(rows)
+
+    def _whole(self, chains: Sequence[int], step: int) -> Float[Tensor, "chain dim"]:
         if self._steps == 1:
             drawn = torch.empty(len(chains), self.size, dtype=self.dtype)
             for row, chain in zip(drawn, chains, strict=True):
@@ -129,14 +139,26 @@ class Noise:
     def part(self, chain: int, step: int, start: int, stop: int) -> Float[Tensor, " part"]:
         """Elements ``start`` to ``stop`` of one chain's vector at one step, for whoever holds only these."""
         if self._steps > 1:
-            return self.normal([chain], step)[0, start:stop]
-        first, last = start // _RUN, -(-stop // _RUN)
-        begin, end = first * _RUN, min(last * _RUN, self.size)
-        drawn = torch.empty(end - begin, dtype=self.dtype)
-        for run in range(first, last):
-            at = run * _RUN - begin
-            self._fill_run(drawn[at : at + _RUN], chain, step, run)
-        return drawn[start - begin : stop - begin].to(self.device)
+            return self._whole([chain], step)[0, start:stop]
+        if start == stop:
+            return torch.empty(0, dtype=self.dtype, device=self.device)
+        drawn = torch.empty(stop - start, dtype=self.dtype)
+        for run in range(start // _RUN, -(-stop // _RUN)):
+            begin = run * _RUN
+            first, last = max(start, begin), min(stop, begin + _RUN)
+            drawn[first - start : last - start] = self._run(chain, step, run)[
+                first - begin : last - begin
+            ]
+        return drawn.to(self.device)
+
+    def _run(self, chain: int, step: int, run: int) -> Float[Tensor, " run"]:
+        """A run of consecutive elements; the last one is kept for the next range that lies in it."""
+        address = chain, step, run
+        if self._last_run is None or self._last_run[0] != address:
+            drawn = torch.empty(min(_RUN, self.size - run * _RUN), dtype=self.dtype)
+            self._fill_run(drawn, *address)
+            self._last_run = address, drawn
+        return self._last_run[1]
 
     def _fill_run(self, out: Float[Tensor, " run"], chain: int, step: int, run: int) -> None:
         fill_normal([generator(self.seed, self.purpose, chain, step, run)], out[None])

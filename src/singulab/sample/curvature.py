@@ -5,7 +5,7 @@ functions here look at where the chains are.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,7 +15,14 @@ from torch import Tensor
 from singulab.landscape import ModelLandscape
 from singulab.potential import LocalPotential
 from singulab.rng import Purpose, generator
-from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner, heat
+from singulab.sample.precondition import (
+    Diagonal,
+    Eigenbasis,
+    Identity,
+    Preconditioner,
+    heat,
+    row_dot,
+)
 
 _PROBE = (
     0.5  # length of the finite difference, in standard deviations of the stiffest direction found
@@ -27,8 +34,12 @@ _DEAREST = 1.0  # cost of the rotations, relative to the gradient, above which t
 def choose(potential: LocalPotential, wanted: str = "auto") -> str:
     """Which preconditioner suits a potential: EKFAC where there are matrices and it is not dear."""
     landscape = potential.landscape
+    if landscape.sharded and wanted == "ekfac":
+        raise ValueError('"ekfac" needs whole matrices; sharded weights take "diagonal" or "none".')
     if wanted != "auto":
         return wanted
+    if landscape.sharded:
+        return "diagonal"
     if not isinstance(landscape, ModelLandscape):
         return "none"
     shapes = [c.shape for c in landscape.selection.components]
@@ -39,7 +50,7 @@ def choose(potential: LocalPotential, wanted: str = "auto") -> str:
         2 * a * b * ((a if a <= 1024 else 0) + (b if b <= 1024 else 0)) for a, b in sides
     )
     tokens = (potential.batch_size or 1) * landscape.positions_per_datum
-    return "ekfac" if rotations <= _DEAREST * 3 * tokens * potential.dim else "diagonal"
+    return "ekfac" if 0 < rotations <= _DEAREST * 3 * tokens * potential.dim else "diagonal"
 
 
 def preconditioner(
@@ -74,30 +85,56 @@ def preconditioner(
         curvature, cost = _hutchinson(
             potential, position, feed, seed=seed, step=step, repeats=repeats
         )
-        return Diagonal.of_curvature(
-            curvature, nbeta=potential.nbeta, localization=potential.localization
-        ), cost
+        return _diagonal(potential, curvature), cost
     random = generator(seed, Purpose.SCORE, step)
 
     def normal(like: Tensor) -> Tensor:
         drawn = torch.from_numpy(random.standard_normal(tuple(like.shape)))
         return drawn.to(like.device, like.dtype)
 
-    samples = []
-    for repeat in range(repeats):
-        for chain in chains:
-            batch = feed([chain], step + repeat)
-            samples.append(landscape.score_gradients(position[chain : chain + 1], batch, normal))
-    drawn = torch.cat(samples)
+    samples = (
+        landscape.score_gradients(position[chain : chain + 1], feed([chain], step + repeat), normal)
+        for repeat in range(repeats)
+        for chain in chains
+    )
     cost = float(repeats * len(chains))
-    knobs = {
-        "nbeta": potential.nbeta,
-        "localization": potential.localization,
-    }
     if kind == "diagonal":
-        return Diagonal.of_curvature(drawn.square().mean(0), **knobs), cost
+        return _diagonal(potential, _mean_square(samples)), cost
+    drawn = _stacked(samples, position, repeats)
     shapes = [c.shape for c in landscape.selection.components]
-    return Eigenbasis.of_samples(drawn, shapes, **knobs), cost
+    return Eigenbasis.of_samples(
+        drawn, shapes, nbeta=potential.nbeta, localization=potential.localization
+    ), cost
+
+
+def _stacked(
+    samples: Iterable[Float[Tensor, "sample dim"]],
+    position: Float[Tensor, "chain dim"],
+    repeats: int,
+) -> Float[Tensor, "sample dim"]:
+    """All samples, at most two of each chain and repeat, put where they stay as they come."""
+    found, count = position.new_empty(2 * repeats * position.shape[0], position.shape[1]), 0
+    for drawn in samples:
+        found[count : count + drawn.shape[0]] = drawn
+        count += drawn.shape[0]
+    return found[:count]
+
+
+def _mean_square(samples: Iterable[Float[Tensor, "sample dim"]]) -> Float[Tensor, " dim"]:
+    """Second moment of each coordinate; only one batch of samples is held at a time."""
+    total, count = torch.zeros(()), 0
+    for drawn in samples:
+        total, count = total + drawn.square_().sum(0), count + drawn.shape[0]
+    return total / count
+
+
+def _diagonal(potential: LocalPotential, curvature: Float[Tensor, " dim"]) -> Diagonal:
+    return Diagonal.of_curvature(
+        curvature,
+        nbeta=potential.nbeta,
+        localization=potential.localization,
+        largest=float(potential.landscape.largest(curvature)),
+    )
 
 
 def _hutchinson(
@@ -112,22 +149,23 @@ def _hutchinson(
     """|diag H| by E[v∘Hv] with random signs v, averaged over chains and halfway smoothed within each tensor."""
     landscape, total, cost = potential.landscape, torch.zeros_like(position[0]), 0.0
     assert isinstance(landscape, ModelLandscape)
-    random = generator(seed, Purpose.SCORE, step)
-    length = 1e-2 * float(position[0].norm().clamp(min=1.0)) / math.sqrt(potential.dim)
+    noise = landscape.noise(seed, Purpose.SCORE)
+    norm = math.sqrt(float(potential.total(row_dot(position[:1], position[:1]))))
+    length = 1e-2 * max(norm, 1.0) / math.sqrt(potential.dim)
     for repeat in range(2 * repeats):
         for chain in range(position.shape[0]):
-            signs = torch.from_numpy(random.integers(0, 2, potential.dim) * 2.0 - 1).to(position)[
-                None
-            ]
+            signs = torch.where(noise.normal([chain], step + repeat) > 0, 1.0, -1.0).to(position)
             here, batch = position[chain : chain + 1], feed([chain], step + repeat)
             there = landscape.slope(here + length * signs, batch, halves=False).gradient[:, 0]
             back = landscape.slope(here - length * signs, batch, halves=False).gradient[:, 0]
             total += (signs * (there - back) / (2 * length))[0]
             cost += 2.0
     curvature = (total / (2 * repeats * position.shape[0])).abs()
-    for component in landscape.selection.components:
-        part = curvature[component.start : component.start + component.size]
-        part.add_(part.mean()).mul_(0.5)
+    parts = [curvature[c.start : c.start + c.size] for c in landscape.selection.components]
+    sums = potential.total(torch.stack([part.sum() for part in parts]))
+    ends = (*landscape.offsets[1:], potential.dim)
+    for part, whole, begin, end in zip(parts, sums, landscape.offsets, ends, strict=True):
+        part.add_(whole / (end - begin)).mul_(0.5)
     return curvature, cost
 
 
@@ -151,21 +189,22 @@ def top_curvature(
         The curvature (infinite if a gradient is), and the gradient units it cost.
     """
     largest, cost = 0.0, 0.0
+    noise = potential.landscape.noise(seed, Purpose.DIRECTION)
+
+    def norm(rows: Float[Tensor, "chain dim"]) -> Float[Tensor, " chain"]:
+        return potential.total(row_dot(rows, rows)).sqrt()
+
     for group in groups:
         here, batch = position[group], feed(group, step)
-        rows = [
-            generator(seed, Purpose.DIRECTION, chain, step).standard_normal(potential.dim)
-            for chain in group
-        ]
-        vector = torch.stack([torch.from_numpy(row) for row in rows]).to(here)
+        vector = noise.normal(group, step)
         base = potential.evaluate(here, batch, gap=False).gradient
         growth = torch.ones_like(vector[:, 0])
         for _ in range(iterations):
             length = _PROBE * growth.clamp(min=1.0).rsqrt().unsqueeze(1)
-            vector = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-30)
+            vector = vector / norm(vector).unsqueeze(1).clamp(min=1e-30)
             moved = potential.evaluate(scale.move(here, length * vector), batch, gap=False).gradient
             vector = scale.transpose(moved - base) / length
-            growth = vector.norm(dim=1)
+            growth = norm(vector)
         cost += len(group) * (iterations + 1) * potential.landscape.cost
         top = float(growth.max())
         largest = max(largest, top if math.isfinite(top) else math.inf)
@@ -195,7 +234,7 @@ def noise_ratio(
             for control in (False, True):
                 gap = potential.evaluate(here, batch, control=control).half_gap
                 assert gap is not None
-                hot = float(heat(scale, gap).sum())
+                hot = float(potential.total(heat(scale, gap).sum()))
                 plain, controlled = plain + hot * (not control), controlled + hot * control
             cost += 3 * len(group) * potential.landscape.cost
     return plain / max(controlled, 1e-30), cost

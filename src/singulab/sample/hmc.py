@@ -55,7 +55,7 @@ class HMC:
         change = (
             energy(state.position, state.excess)
             - energy(w, there.excess)
-            + 0.5 * (start.square().sum(1) - velocity.square().sum(1))
+            + 0.5 * target.total(start.square().sum(1) - velocity.square().sum(1))
         )
         acceptance = change.double().exp().clamp(max=1.0).nan_to_num(0.0)
         return accept(state, w, there, acceptance, target)

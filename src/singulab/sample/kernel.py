@@ -92,12 +92,10 @@ class Target:
         return uniform(self._seed, Purpose.ACCEPT, self.chains, self.step)
 
     def uniforms(self, count: int) -> Float[Tensor, "chain count"]:
-        """Several U(0, 1) numbers per chain, in float64."""
-        drawn = [
-            generator(self._seed, Purpose.SLICE, chain, self.step).random(count)
-            for chain in self.chains
-        ]
-        return torch.stack([torch.from_numpy(row) for row in drawn])
+        """Several U(0, 1) numbers per chain, in float64; each chain has its place in one stream."""
+        random = generator(self._seed, Purpose.SLICE, self.step)
+        drawn = random.random((max(self.chains) + 1, count))
+        return torch.from_numpy(drawn)[list(self.chains)]
 
     def shared_uniform(self) -> float:
         """One U(0, 1) number that all chains share at this step (trajectory lengths)."""

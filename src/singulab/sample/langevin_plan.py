@@ -213,7 +213,8 @@ class LangevinPlan(Plan):
         """
         cost = self.num_chains * self.potential.landscape.cost * gradients
         distrust = self.DISTRUST if gradients == 1 else self.DISTRUST_CONTROLLED
-        relaxations = (1 - self.WARM_UP) * self.budget / cost / self.facts["top"]  # at speed 1
+        steps = max((1 - self.WARM_UP) * self.budget / cost, 1.0)
+        relaxations = steps / self.facts["top"]  # at speed 1
         spread = 1 / (level * self.num_chains * relaxations)
         speed = self.FASTEST
         if hot > 0:

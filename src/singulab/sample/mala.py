@@ -56,7 +56,7 @@ class MALA:
         log_ratio = (
             energy(w, state.excess)
             - energy(proposal, there.excess)
-            - 0.5 * (back.square().sum(1) - noise.square().sum(1))
+            - 0.5 * target.total(back.square().sum(1) - noise.square().sum(1))
         )
         acceptance = log_ratio.double().exp().clamp(max=1.0).nan_to_num(0.0)
         return accept(state, proposal, there, acceptance, target)

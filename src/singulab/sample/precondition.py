@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 _LARGEST_BASIS = 1024  # sides longer than this keep their own coordinates
+_AT_A_TIME = 4  # samples that are rotated together
 
 
 @runtime_checkable
@@ -67,10 +68,16 @@ class Diagonal:
 
     @classmethod
     def of_curvature(
-        cls, curvature: Float[Tensor, " dim"], *, nbeta: float, localization: float
+        cls,
+        curvature: Float[Tensor, " dim"],
+        *,
+        nbeta: float,
+        localization: float,
+        largest: float | None = None,
     ) -> "Diagonal":
-        """From h ≥ 0, the diagonal of the Hessian of L."""
-        return cls(*_thermal(curvature, nbeta, localization))
+        """From h ≥ 0, the diagonal of the Hessian of L; ``largest`` of it where this is only a part."""
+        peak = float(curvature.max()) if largest is None else largest
+        return cls(*_thermal(curvature, nbeta, localization, peak))
 
     def move(self, position: Tensor, z: Tensor) -> Tensor:
         return torch.addcmul(position, z, self._scale)
@@ -85,10 +92,12 @@ class Diagonal:
         return {"scale": self._scale, "share": self._share}
 
 
-def _thermal(curvature: Tensor, nbeta: float, localization: float) -> tuple[Tensor, Tensor]:
+def _thermal(
+    curvature: Tensor, nbeta: float, localization: float, largest: float
+) -> tuple[Tensor, Tensor]:
     """Scale of each coordinate, and the loss's share of its curvature."""
     held = nbeta * curvature.clamp(min=0)
-    floor = localization + 1e-12 * float(held.max().clamp(min=1e-30))
+    floor = localization + 1e-12 * max(nbeta * largest, 1e-30)
     return (held + floor).rsqrt(), held / (held + floor)
 
 
@@ -161,13 +170,16 @@ class Eigenbasis:
         left: list[Tensor | None] = []
         right: list[Tensor | None] = []
         for block in layout:
-            g = _matrices(samples, block)
-            left.append(_eigenvectors(torch.einsum("kbij,kblj->bil", g, g), block.rows))
-            right.append(_eigenvectors(torch.einsum("kbij,kbil->bjl", g, g), block.columns))
+            left.append(_eigenvectors(samples, block, "kbij,kblj->bil", block.rows))
+            right.append(_eigenvectors(samples, block, "kbij,kbil->bjl", block.columns))
         ones = torch.ones_like(samples[0])
         basis = cls(layout, left, right, ones, ones)
-        curvature = basis.transpose(samples).square().mean(0)
-        basis._scale, basis._share = _thermal(curvature, nbeta, localization)
+        curvature = torch.zeros_like(ones)
+        for some in samples.split(_AT_A_TIME):
+            curvature += basis.transpose(some).square_().sum(0)
+        curvature /= samples.shape[0]
+        largest = float(curvature.max())
+        basis._scale, basis._share = _thermal(curvature, nbeta, localization, largest)
         return basis
 
     def move(
@@ -217,9 +229,15 @@ def _put(flat: Tensor, block: Block, part: Tensor) -> None:
     flat[:, block.start : block.start + block.size] = part.reshape(part.shape[0], -1)
 
 
-def _eigenvectors(moment: Float[Tensor, "block side side"], side: int) -> Tensor | None:
+def _eigenvectors(
+    samples: Float[Tensor, "sample dim"], block: Block, marginal: str, side: int
+) -> Float[Tensor, "block side side"] | None:
     if side == 1 or side > _LARGEST_BASIS:
         return None
+    moment = samples.new_zeros(block.count, side, side)
+    for some in samples.split(_AT_A_TIME):
+        g = _matrices(some, block)
+        moment += torch.einsum(marginal, g, g)
     scale = moment.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-30)[:, None, None]
     _, vectors = torch.linalg.eigh((moment / scale).double())
     return vectors.to(moment.dtype).contiguous()

@@ -51,10 +51,15 @@ class SGNHT:
         dt = root(target.column(self.step_size, w))
         v = v - dt * evaluation.gradient
         moved = w + (0.5 * dt) * v
-        friction = friction + (0.5 * dt) * (v.square().mean(1, keepdim=True) - 1)
+        friction = friction + (0.5 * dt) * (_heat(v, target) - 1)
         # (1 − e^{−2ξdt})/ξ → 2dt as ξ → 0, and stays positive for ξ < 0
         safe = torch.where(friction.abs() < 1e-6, torch.full_like(friction, 1e-6), friction)
         spread = (self.injected * -torch.expm1(-2 * safe * dt) / safe).sqrt()
         v = torch.exp(-safe * dt) * v + spread * target.normal()
-        friction = friction + (0.5 * dt) * (v.square().mean(1, keepdim=True) - 1)
+        friction = friction + (0.5 * dt) * (_heat(v, target) - 1)
         return State(moved + (0.5 * dt) * v, v, friction), Info(w, evaluation)
+
+
+def _heat(velocity: Float[Tensor, "chain dim"], target: Target) -> Float[Tensor, "chain one"]:
+    """Mean of v² over all weights, 1 in equilibrium."""
+    return target.total(velocity.square().sum(1, keepdim=True)) / target.potential.dim
