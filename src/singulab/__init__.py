@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from singulab.measure import calibrate, measure
     from singulab.measurement import Measurement
     from singulab.params import head
+    from singulab.polish import Polished, polish
     from singulab.potential import LocalPotential
     from singulab.sample import (
         BAOAB,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         MALA,
         SGLD,
         SGNHT,
+        EllipticalSlice,
         LeimkuhlerMatthews,
         RMSpropSGLD,
         sample,
@@ -42,6 +44,7 @@ _HOMES = {
     "measure": ("calibrate", "measure"),
     "measurement": ("Measurement",),
     "params": ("head",),
+    "polish": ("Polished", "polish"),
     "potential": ("LocalPotential",),
     "sample": (
         "BAOAB",
@@ -49,6 +52,7 @@ _HOMES = {
         "MALA",
         "SGLD",
         "SGNHT",
+        "EllipticalSlice",
         "LeimkuhlerMatthews",
         "RMSpropSGLD",
         "sample",
@@ -68,11 +72,13 @@ __all__ = [
     "SGNHT",
     "Check",
     "Data",
+    "EllipticalSlice",
     "Estimate",
     "LeimkuhlerMatthews",
     "LocalPotential",
     "Losses",
     "Measurement",
+    "Polished",
     "Progress",
     "RMSpropSGLD",
     "ScaleCurve",
@@ -84,6 +90,7 @@ __all__ = [
     "head",
     "measure",
     "next_token",
+    "polish",
     "sample",
     "scale_curve",
 ]

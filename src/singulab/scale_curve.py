@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from singulab.estimate import limit
+from singulab.estimate.limit import LEAST, Limit
 from singulab.estimate.llc import NOTHING, Estimate, llc_slope
 from singulab.files import finite
 from singulab.measure import (
@@ -49,14 +52,36 @@ class ScaleCurve:
             return NOTHING
         return llc_slope(traces)
 
+    def limit(self, localization: float) -> Limit:
+        """λ̂ at infinite nβ at one γ, from the points that passed; see :func:`singulab.estimate.limit`.
+
+        NaN where fewer than four of them passed.
+        """
+        points = [p for p in self.at(localization) if p.passed]
+        return limit(
+            [p.nbeta for p in points],
+            [p.llc for p in points],
+            num_weights=self.points[0].num_weights,
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON values: the points, and the temperature slope of each γ that has two temperatures."""
-        slopes = {
-            repr(gamma): self.slope(gamma).to_dict()
-            for gamma in self.localizations
-            if len({p.nbeta for p in self.at(gamma)}) > 1
-        }
-        return finite({"points": [point.to_dict() for point in self.points], "slopes": slopes})
+        """JSON values: the points; for each γ with two temperatures their slope, with four the limit."""
+        temperatures = {gamma: {p.nbeta for p in self.at(gamma)} for gamma in self.localizations}
+        return finite(
+            {
+                "points": [point.to_dict() for point in self.points],
+                "slopes": {
+                    repr(gamma): self.slope(gamma).to_dict()
+                    for gamma, several in temperatures.items()
+                    if len(several) > 1
+                },
+                "limits": {
+                    repr(gamma): self.limit(gamma).to_dict()
+                    for gamma, several in temperatures.items()
+                    if len(several) >= LEAST
+                },
+            }
+        )
 
     def figure(self) -> Any:
         """λ_eff against nβ, one line per γ, with error bars (extra ``singulab[plot]``)."""
@@ -79,6 +104,8 @@ def scale_curve(
     kernel: str = "auto",
     relative_error: float = 0.02,
     max_gradients: float | None = None,
+    num_chains: int | None = None,
+    until_failure: bool = False,
     run: str | Path | None = None,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
@@ -86,7 +113,8 @@ def scale_curve(
     """Measure λ_eff at every combination of nβ and γ; passes over the data at w* are made once.
 
     λ̂ is a function of the resolution at which one looks. At small nβ and large γ it counts few directions,
-    and it tends to λ as nβ grows and γ falls.
+    and it tends to λ as nβ grows and γ falls. Every point has random numbers of its own, so that the errors
+    of the points are independent and curves may be fitted to them.
 
     Args:
         model: a module at w*, or a :class:`LocalPotential`, whose own nβ and γ are then not used.
@@ -101,6 +129,8 @@ def scale_curve(
         kernel: see :func:`singulab.measure`.
         relative_error: wanted standard error of each point.
         max_gradients: budget of each point, in gradient units.
+        num_chains: independent chains of each point.
+        until_failure: leave the rest of a γ out once a point fails: larger nβ are harder still.
         run: folder with one sub-folder per point; the same call resumes.
         seed: a non-negative integer.
         on_progress: called with the progress of the present point.
@@ -117,6 +147,7 @@ def scale_curve(
             batch_size=batch_size,
             relative_error=relative_error,
             max_gradients=max_gradients,
+            num_chains=num_chains,
         )
     elif settings.nbeta is not None or settings.localization is not None:
         raise ValueError("scale_curve varies nβ and γ; the settings must leave them None.")
@@ -154,15 +185,20 @@ def scale_curve(
                     if folder is None
                     else folder / f"nbeta-{temperature:.6g}-gamma-{gamma:.6g}"
                 )
-                points.append(
-                    measure_potential(
-                        potential,
-                        replace(
-                            settings, nbeta=potential.nbeta, localization=potential.localization
-                        ),
-                        seed=seed,
-                        folder=place,
-                        on_progress=on_progress,
-                    )
+                point = measure_potential(
+                    potential,
+                    replace(settings, nbeta=potential.nbeta, localization=potential.localization),
+                    seed=_seed(seed, temperature, gamma),
+                    folder=place,
+                    on_progress=on_progress,
                 )
+                points.append(point)
+                if until_failure and not point.passed:
+                    break
     return ScaleCurve(tuple(points))
+
+
+def _seed(seed: int, nbeta: float, localization: float) -> int:
+    """A seed that belongs to a resolution, whatever other points the curve has."""
+    resolution = np.array([nbeta, localization], dtype=np.float64).view(np.uint64).tolist()
+    return int(np.random.SeedSequence((seed, *resolution)).generate_state(1)[0])

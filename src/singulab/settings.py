@@ -22,6 +22,7 @@ KERNEL_NAMES = (
     "sgnht",
     "mala",
     "hmc",
+    "elliptical_slice",
 )
 PRECONDITIONERS = ("auto", "ekfac", "diagonal", "none")
 

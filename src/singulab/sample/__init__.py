@@ -1,6 +1,7 @@
 """Kernels that move chains, and the loop that turns them into a trace."""
 
 from singulab.sample.baoab import BAOAB
+from singulab.sample.elliptical_slice import EllipticalSlice
 from singulab.sample.hmc import HMC
 from singulab.sample.leimkuhler_matthews import LeimkuhlerMatthews
 from singulab.sample.mala import MALA
@@ -17,6 +18,7 @@ KERNELS = {
     "sgnht": SGNHT,
     "mala": MALA,
     "hmc": HMC,
+    "elliptical_slice": EllipticalSlice,
 }
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "MALA",
     "SGLD",
     "SGNHT",
+    "EllipticalSlice",
     "LeimkuhlerMatthews",
     "RMSpropSGLD",
     "sample",

@@ -55,13 +55,15 @@ def squared_coefficients(
     """K at (θ₁, θ₂) of every chain.
 
     Both outputs are homogeneous of degree D = r^{L−1}, so their coefficients are those of f(1, z), and by
-    Parseval Σ|c_j|² is the mean of |f(1, z)|² over any N > D roots of unity: the network is run on these.
+    Parseval Σ|c_j|² is the mean of |f(1, z)|² over any N > D roots of unity: the network is run on these, and
+    on one of two that are conjugate, since both give the same modulus.
     """
     count = power ** (num_layers - 1) + 1
-    turns = torch.arange(count, dtype=first.dtype, device=first.device) * (2 * torch.pi / count)
-    roots = torch.polar(torch.ones_like(turns), turns)
+    index = torch.arange(count // 2 + 1, dtype=first.dtype, device=first.device)
+    roots = torch.polar(torch.ones_like(index), index * (2 * torch.pi / count))
+    shares = torch.where((index == 0) | (2 * index == count), 1.0, 2.0).to(first.dtype) / count
     outputs = _run(first[:, None], second[:, None], roots, power, num_layers)
-    return sum(_squared_modulus(output) for output in outputs).mean(dim=1)
+    return sum(_squared_modulus(output) for output in outputs) @ shares
 
 
 def _squared_coefficients_on_grid(

@@ -8,6 +8,7 @@ noise, w* the truth. Then L_n(w*) = 0, w* is a minimum at any n, and both kinds 
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,7 +31,9 @@ PUBLISHED: dict[int, tuple[float, float]] = {
 }
 
 _NUM_LAYERS = len(WIDTHS) - 1
+NAMES = tuple(f"layer{i}.{kind}" for i in range(_NUM_LAYERS) for kind in ("weight", "bias"))
 _BIAS_DEVIATION = 0.1
+_ROWS = 500  # at a time, so that the activations of some chains stay in the cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +80,17 @@ class ReluNetwork(NetworkCase):
         return inputs.float(), targets.float()
 
     def exact_loss(self, labels: Labels = "data") -> ExactLoss:
-        """½ mean ‖f − f*‖² over all data, in float64; it is 0 at w*."""
+        """½ mean ‖f − f*‖² over all data, in the precision of the weights; it is 0 at w*."""
         inputs, targets = self._data_in_float64()
+        data = {
+            torch.float64: (inputs, targets),
+            torch.float32: (inputs.float(), targets.float()),
+        }
 
         def excess_loss(stacked: dict[str, Tensor]) -> Float[Tensor, " chain"]:
-            return 0.5 * (_outputs(stacked, inputs) - targets).square().sum(dim=2).mean(dim=1)
+            weights = [stacked[name] for name in NAMES]
+            loss: Tensor = _HalfMeanSquare.apply(*data[weights[0].dtype], *weights)
+            return loss
 
         return ExactLoss(excess_loss, self.weights())
 
@@ -117,6 +126,37 @@ def _outputs(
         if index < _NUM_LAYERS - 1:
             signal = F.relu(signal)
     return signal
+
+
+class _HalfMeanSquare(torch.autograd.Function):
+    """½ mean ‖f − y‖² of every chain with its gradient, which is made block by block on the way forward."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, targets: Tensor, *parameters: Tensor) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        loss = weights[0].new_zeros(weights[0].shape[0])
+        gradients = [torch.zeros_like(parameter) for parameter in parameters]
+        for x, y in zip(inputs.split(_ROWS), targets.split(_ROWS), strict=True):
+            signals = [x.expand(len(loss), -1, -1)]
+            for weight, bias in zip(weights, biases, strict=True):
+                signals.append(torch.baddbmm(bias.unsqueeze(1), signals[-1], weight.mT))
+                if len(signals) <= _NUM_LAYERS:
+                    signals[-1].relu_()
+            slope = signals.pop() - y
+            loss += 0.5 * slope.square().sum((1, 2))
+            for layer in reversed(range(_NUM_LAYERS)):
+                gradients[2 * layer].baddbmm_(slope.mT, signals[layer])
+                gradients[2 * layer + 1] += slope.sum(1)
+                if layer > 0:
+                    slope = (slope @ weights[layer]).mul_(signals[layer] > 0)
+        ctx.save_for_backward(*(gradient / len(inputs) for gradient in gradients))
+        return loss / len(inputs)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = (g * upstream.view(-1, *[1] * (g.ndim - 1)) for g in ctx.saved_tensors)
+        return None, None, *scaled
 
 
 RELU_NETWORKS: tuple[ReluNetwork, ...] = tuple(
