@@ -6,7 +6,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check bench bench-peers reproduce docs
+.PHONY: setup demo test check bench bench-peers bench-truth reproduce docs
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -44,11 +44,19 @@ bench: $(BENCH)/.ready
 bench-peers: $(BENCH)/.ready
 	$(BENCH)/bin/singulab bench peers
 
-# error and cost over the models of known truth
-reproduce: $(READY)
+# error, coverage and honesty over models of known truth; goes on where it was stopped
+bench-truth: $(READY)
 	$(BIN)/singulab bench truth
 
-# docs/reference.md from the docstrings, the truth table of README.md from its record; tests fail when one is out of date
+# every record that docs/trust.md and README.md are written from
+reproduce: $(READY)
+	$(BIN)/singulab bench gold
+	$(BIN)/singulab bench truth
+	$(BIN)/singulab bench failures
+
+# docs/reference.md from the docstrings, README's truth table and docs/trust.md from the records; tests fail when one
+# is out of date
 docs: $(READY)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_truth.py
+	$(BIN)/python docs/make_trust.py

@@ -55,3 +55,11 @@ def test_a_docstring_becomes_markdown(reference):
         "**Source** A paper, arXiv:1.\n\n"
         "**Example**\n\n```python\n>>> f(1)\n2\n```"
     )
+
+
+def test_the_page_of_trust_says_what_the_records_say():
+    spec = importlib.util.spec_from_file_location("make_trust", DOCS / "make_trust.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make docs`"
+    assert module.FIGURE.exists()

@@ -200,50 +200,49 @@ def test_the_truth_in_the_readme_is_that_of_the_newest_record(make_truth):
     assert text == make_truth.page(), "run `make docs`"
 
 
-def test_a_truth_record_becomes_two_tables(make_truth):
-    run = {"passed": True, "truth": 30.5, "truth_error": 0.2}
+def test_a_truth_record_becomes_three_tables(make_truth):
+    run = {
+        "passed": True,
+        "truth": 30.5,
+        "truth_error": 0.2,
+        "localization": 100.0,
+        "labels": "data",
+    }
+    network = {**run, "group": "tuned", "case": "P3", "n": 10**4, "se": 0.5}
+    plane = {**run, "group": "plane", "case": "x^2y^2", "localization": 1.0}
     rows = [
-        {
-            **run,
-            "kind": "network",
-            "case": "P3",
-            "n": 10**4,
-            "llc": 30.1,
-            "se": 0.5,
-            "error": -0.013,
-        },
-        {
-            **run,
-            "kind": "plane",
-            "case": "x^2y^2",
-            "n": 10**3,
-            "truth": 0.3614,
-            "llc": 0.36,
-            "se": 0.004,
-        },
-        {**run, "kind": "network", "case": "P3", "n": 10**4, "llc": 40.0, "se": 0.5, "error": 0.311}
-        | {"passed": False},
-        {
-            **run,
-            "kind": "plane",
-            "case": "x^2y^2",
-            "n": 10**9,
-            "truth": 0.4497,
-            "llc": None,
-            "se": None,
-        }
-        | {"passed": False},
+        {**network, "llc": 30.1, "error": -0.013},
+        {**network, "llc": 40.0, "error": 0.311, "passed": False},
+        {**network, "llc": 20.0, "error": -0.344, "localization": 10.0},
+        {**plane, "n": 10**3, "truth": 0.3614, "llc": 0.36, "se": 0.004},
+        {**plane, "n": 10**9, "truth": 0.4497, "llc": None, "se": None, "passed": False},
     ]
+    found = {
+        "runs": 3,
+        "networks": 1,
+        "left_out": 2,
+        "median_error": 0.162,
+        "share_passing": 2 / 3,
+        "worst_passing_error": 0.013,
+        "share_of_passing_off": 0.0,
+        "coverage_of_passing": None,
+        "coverage_of_all": 0.5,
+        "large_errors": 1,
+        "large_errors_not_flagged": 0,
+    }
     record = {
         "date": "2026-11-22T00:00:00+00:00",
         "config": {"max_gradients": 16000.0},
         "rows": rows,
+        "summary": {"tuned": found},
     }
     told = make_truth.told(record, "benchmarks/records/truth.json")
-    assert (
-        "In 2 runs the median error is 16.2%; 1 passed all checks, the largest error among these is 1.3%."
-        in told
-    )
+    assert "at most 16,000 gradient units a run" in told
+    assert "| | P1–P13 |" in told
+    assert "| runs on networks | 3 on 1 |" in told
+    assert "| median error | 16.2% |" in told
+    assert "| 95% intervals that hold, of passing runs | – |" in told
+    assert "| errors above 10%, and those that passed | 1, 0 |" in told
     assert "| P3 | 30.50 ± 0.20 | 30.1 ± 0.5, 40.0 ± 0.5 | -1.3%, +31.1% | 1 of 2 |" in told
     assert "| L | n = 10³ | n = 10⁹ |" in told
     assert "| x²y² | 0.360 ± 0.004<br>0.3614 | none, *flagged*<br>0.4497 |" in told

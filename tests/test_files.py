@@ -37,7 +37,7 @@ def test_a_truncated_state_is_named(state, kept):
     path = state[0]
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(CorruptFileError, match="delete it to start this run anew") as caught:
+    with pytest.raises(CorruptFileError, match="its checksum does not match") as caught:
         files.read_state(path)
     assert caught.value.path == path
 

@@ -145,6 +145,10 @@ def test_the_ladder_lowers_gamma_while_the_checks_pass() -> None:
     np.testing.assert_allclose(gammas, m.localization * np.array([1, 1 / 3, 1 / 10])[: len(gammas)])
     assert all(rung.passed for rung in m.ladder[:-1])
     assert [r.radius for r in m.ladder] == sorted(r.radius for r in m.ladder)
+    for rung in m.ladder:
+        assert f"ladder: radius {rung.radius:.4g} (γ = {rung.localization:.4g}) {rung.llc}" in str(
+            m
+        )
 
 
 def test_the_measurement_survives_json_and_a_folder(tmp_path) -> None:
@@ -170,7 +174,10 @@ def test_criticality_is_the_newton_decrement_without_minibatch_bias() -> None:
         model.weight += torch.tensor([[0.5, -0.2, 0.0, 0.3]])
     potential = sl.LocalPotential.of(model, data, "gaussian", localization=1e-6, batch_size=10)
     scale = torch.full((4,), 0.1)
-    found = [_criticality(potential, Diagonal(scale, torch.ones(4)), seed, 16_000.0)[0] for seed in range(16)]
+    found = [
+        _criticality(potential, Diagonal(scale, torch.ones(4)), seed, 16_000.0)[0]
+        for seed in range(16)
+    ]
     gradient = potential.landscape.full(potential.center[None], 10)[0]
     exact = 0.5 * float((potential.nbeta * gradient * scale).square().sum())
     values = [c.drop for c in found if isinstance(c, Criticality)]
@@ -202,7 +209,7 @@ def test_a_scale_curve_tends_to_half_the_weights_as_gamma_falls() -> None:
     slope = curve.slope(1.0)
     expected = 2 * (1 / 21 - 1 / 81) / (1 / 20 - 1 / 80)
     assert abs(slope.value - expected) <= SIGMA * slope.mcse
-    assert set(curve.to_dict()) == {"points", "slopes"}
+    assert set(curve.to_dict()) == {"points", "slopes", "limits"}
 
 
 def test_label_noise_is_taken_off_the_gradients_where_that_pays() -> None:

@@ -1,5 +1,6 @@
 """A run that is killed, stopped or handed to another measurement."""
 
+import errno
 import itertools
 import json
 import multiprocessing
@@ -16,7 +17,12 @@ import torch
 
 import singulab as sl
 from networks import integers, normal, perceptron
-from singulab.errors import CorruptFileError, InterruptedRunError, StaleRunError
+from singulab.errors import (
+    CorruptFileError,
+    InterruptedRunError,
+    StaleRunError,
+    UnwritableError,
+)
 from singulab.files import read_state, write_sealed
 from singulab.sample import saver as saver_module
 from singulab.sample.run import Simulation
@@ -138,7 +144,7 @@ def test_a_run_that_dies_after_its_last_step_remembers_what_it_saw(
 
 
 def killed(plan: str, run: Path) -> None:
-    saver_module._INTERVAL = 0.05
+    Saver.INTERVAL = 0.05
     measured(plan, run)
 
 
@@ -272,7 +278,7 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize("damage", [flip, cut])
 @pytest.mark.parametrize(
     "kind, name",
-    [("stopped", "state.bin"), ("finished", "result.json"), ("finished", "trace.zarr")],
+    [("finished", "result.json"), ("finished", "trace.zarr")],
 )
 def test_a_damaged_file_of_a_run_is_named(tmp_path, unchecked, runs, kind, name, damage):
     folder = tmp_path / "run"
@@ -292,6 +298,55 @@ def test_a_damaged_file_of_a_run_is_named(tmp_path, unchecked, runs, kind, name,
     assert caught.value.path == path
 
 
+@pytest.mark.parametrize("damage", [flip, cut])
+@pytest.mark.parametrize("saves", [1, 3])
+def test_a_damaged_state_is_continued_from_the_one_before_it(
+    tmp_path, monkeypatch, caplog, unchecked, damage, saves
+):
+    """After one save the one before it is the beginning."""
+    for _ in range(saves):
+        with monkeypatch.context() as patch:
+            crash_at(patch, 20)
+            with pytest.raises(Crash):
+                sl.measure(network(), run=tmp_path, **SMALL)
+    state = tmp_path / "measurement" / "state.bin"
+    before = state.with_name("state.previous.bin")
+    damage(state)
+    step = read_state(before)[1]["step"] if saves > 1 else 0
+    with monkeypatch.context() as patch:
+        crash_at(patch, 5)
+        with pytest.raises(Crash):
+            sl.measure(network(), run=tmp_path, **SMALL)
+    assert "state.bin cannot be read: its checksum does not match" in caplog.text
+    assert step < read_state(state)[1]["step"] <= step + 5
+    assert_same(sl.measure(network(), run=tmp_path, **SMALL), sl.measure(network(), **SMALL))
+
+
+def test_two_damaged_states_are_named_and_left_alone(tmp_path, monkeypatch, unchecked):
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            crash_at(patch, 20)
+            with pytest.raises(Crash):
+                sl.measure(network(), run=tmp_path, **SMALL)
+    states = [tmp_path / "measurement" / name for name in ("state.bin", "state.previous.bin")]
+    for state in states:
+        flip(state)
+    content = [state.read_bytes() for state in states]
+    with pytest.raises(CorruptFileError, match="delete both to start anew") as caught:
+        sl.measure(network(), run=tmp_path, **SMALL)
+    assert caught.value.path == states[0]
+    assert [state.read_bytes() for state in states] == content
+
+
+def test_what_a_killed_writer_left_behind_is_removed(tmp_path, unchecked):
+    folder = tmp_path / "measurement"
+    (folder / f".trace.zarr.{'0a' * 16}.old" / "draw").mkdir(parents=True)
+    (folder / f".state.bin.{'1b' * 16}").write_text("half")
+    (folder / ".mine").write_text("not ours")
+    sl.measure(network(), run=tmp_path, **SMALL)
+    assert sorted(os.listdir(folder)) == [".mine", "result.json", "trace.zarr"]
+
+
 def test_a_sealed_file_that_is_no_measurement_is_named(tmp_path):
     write_sealed(tmp_path / "result.json", {"quantity": "llc"})
     with pytest.raises(CorruptFileError, match="it is not a measurement"):
@@ -301,6 +356,56 @@ def test_a_sealed_file_that_is_no_measurement_is_named(tmp_path):
 
 
 # ── the saver by itself ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_request_that_comes_after_the_last_save_is_answered_at_the_end(tmp_path):
+    with pytest.raises(InterruptedRunError), Saver(tmp_path, {}):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_worker_that_the_same_ctrl_c_ended_is_no_error_of_its_own(tmp_path):
+    def fail():
+        with Saver(tmp_path, {}):
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("DataLoader worker (pid 7) exited unexpectedly")
+
+    with pytest.raises(InterruptedRunError) as caught:
+        fail()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_saving_is_due_also_when_the_clock_was_set_back_or_jumped_while_saving(
+    tmp_path, monkeypatch
+):
+    clock = [1e6]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    saver = Saver(tmp_path, {})
+    clock[0] -= 5e5
+    assert saver.due
+
+    def jump(*args):
+        clock[0] += 1e7
+
+    monkeypatch.setattr(saver_module, "write_state", jump)
+    saver.save({}, {})
+    assert not saver.due
+    clock[0] += 3601
+    assert saver.due
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    saver = Saver(tmp_path, {})
+    saver.save({}, {"step": 1})
+
+    def refuse(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(UnwritableError, match="No space left on device.*run the same call"):
+            saver.save({}, {"step": 2})
+    assert saver.load()[1]["step"] == 1
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
 
 
 def test_saving_is_due_every_interval_and_costs_a_fiftieth_of_the_time(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
     SingulabError
     ├── DivergedError        chains with non-finite losses        .chains
     ├── CorruptFileError     a file of ours is damaged            .path
+    ├── UnwritableError      a file of ours cannot be written     .path    (also an OSError)
     ├── CheckpointError      a checkpoint does not fit or is unsafe .path
     ├── StaleRunError        a run folder belongs to other inputs .differences
     ├── InterruptedRunError  stopped on request, state saved      .run
@@ -33,6 +34,17 @@ class CorruptFileError(SingulabError):
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path} cannot be read: {reason}")
+        self.path = Path(path)
+
+
+class UnwritableError(SingulabError, OSError):
+    """A file cannot be written: the disk is full, or the folder is read-only or no folder."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be written ({reason}). What was saved before is whole: mend that and run the "
+            f"same call again."
+        )
         self.path = Path(path)
 
 

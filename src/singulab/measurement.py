@@ -62,13 +62,19 @@ class Measurement:
         )
 
     def __str__(self) -> str:
-        state = (
-            "passed"
-            if self.passed
-            else "FAILED " + ", ".join(c.name for c in self.checks if not c.passed)
-        )
-        lines = [f"{self.quantity} {self.llc} [{state}]", self.scale]
-        return "\n".join([*lines, self.chosen] if self.settings.found else lines)
+        lines = [f"{self.quantity} {self.llc} [{self.verdict}]", self.scale]
+        lines += [self.chosen] if self.settings.found else []
+        lines += [
+            f"ladder: radius {rung.radius:.4g} (γ = {rung.localization:.4g}) {rung.llc} [{rung.verdict}]"
+            for rung in self.ladder
+        ]
+        return "\n".join(lines)
+
+    @property
+    def verdict(self) -> str:
+        """``passed``, or ``FAILED`` with the names of the checks that failed."""
+        failed = ", ".join(check.name for check in self.checks if not check.passed)
+        return f"FAILED {failed}" if failed else "passed"
 
     @property
     def chosen(self) -> str:
@@ -168,11 +174,20 @@ class Measurement:
         content = read_sealed(folder / "result.json")
         trace = Trace.load(folder / "trace.zarr") if (folder / "trace.zarr").exists() else None
         try:
-            return cls.from_dict(content, trace)
-        except (KeyError, TypeError, ValueError) as error:
+            measurement = cls.from_dict(content, trace)
+            str(measurement)  # a word where a number should be does not print
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise CorruptFileError(
                 folder / "result.json", f"it is not a measurement ({error!r})"
             ) from error
+        return measurement
 
     def figure(self) -> Any:
         """Traces, chain means and checks, as a matplotlib figure (extra ``singulab[plot]``)."""
@@ -187,4 +202,6 @@ def _counted(number: int, unit: str) -> str:
 
 
 def _float(value: float | None) -> float:
+    if isinstance(value, str):
+        raise TypeError(f"a number was expected, got {value!r}.")
     return math.nan if value is None else float(value)

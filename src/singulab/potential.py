@@ -53,6 +53,12 @@ class LocalPotential:
             raise ValueError(
                 f"localization must be finite and not negative, got {self.localization}."
             )
+        largest = torch.finfo(self.center.dtype).max
+        if max(self.nbeta, self.localization) > largest:
+            raise ValueError(
+                f"nbeta and localization must be at most {largest:.3g}, what {self.center.dtype} holds, got "
+                f"{self.nbeta} and {self.localization}."
+            )
 
     @classmethod
     @torch.inference_mode(False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from singulab.estimate import limit
@@ -107,6 +108,7 @@ def scale_curve(
     num_chains: int | None = None,
     until_failure: bool = False,
     run: str | Path | None = None,
+    device: torch.device | str | None = None,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ScaleCurve:
@@ -132,6 +134,7 @@ def scale_curve(
         num_chains: independent chains of each point.
         until_failure: leave the rest of a γ out once a point fails: larger nβ are harder still.
         run: folder with one sub-folder per point; the same call resumes.
+        device: where to compute; default where the model is.
         seed: a non-negative integer.
         on_progress: called with the progress of the present point.
 
@@ -140,6 +143,10 @@ def scale_curve(
     """
     if not nbeta or not localization:
         raise ValueError("scale_curve needs at least one nbeta and one localization.")
+    if isinstance(model, LocalPotential):
+        told = {"data": data, "weights": weights, "batch_size": batch_size, "device": device}
+        if given := [name for name, value in told.items() if value is not None]:
+            raise ValueError(f"a LocalPotential fixes {', '.join(given)} itself; leave it out.")
     if settings is None:
         settings = Settings(
             kernel=kernel,
@@ -164,6 +171,7 @@ def scale_curve(
                 localization=localization[0],
                 labels=settings.labels,
                 batch_size=settings.batch_size,
+                device=device,
             )
         folder = None if run is None else Path(run)
         if folder is not None:

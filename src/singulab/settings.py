@@ -6,7 +6,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -24,6 +25,7 @@ KERNEL_NAMES = (
     "hmc",
     "elliptical_slice",
 )
+MOST_CHAINS = 2**16
 PRECONDITIONERS = ("auto", "ekfac", "diagonal", "none")
 
 
@@ -62,10 +64,11 @@ class Settings:
     )  # what warm-up found; information only
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
             if isinstance(value, np.generic):  # numbers of numpy are neither JSON nor TOML
-                object.__setattr__(self, each.name, value.item())
+                object.__setattr__(self, name, value.item())
+            _refuse_other_kind(name, getattr(self, name), kind)
         for name in ("nbeta", "step_size", "relative_error", "max_gradients"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -90,6 +93,8 @@ class Settings:
             raise ValueError(
                 f"num_chains must be at least 2, got {self.num_chains}: the error is taken between chains."
             )
+        if self.num_chains is not None and self.num_chains > MOST_CHAINS:
+            raise ValueError(f"num_chains must be at most {MOST_CHAINS}, got {self.num_chains}.")
         for name in ("num_leapfrog", "batch_size", "num_draws"):
             count = getattr(self, name)
             if count is not None and count < 1:
@@ -155,9 +160,23 @@ class Settings:
     def load(cls, path: str | Path) -> "Settings":
         """Raises ``FileNotFoundError``, :class:`CorruptFileError` or ``ValueError`` for unknown fields."""
         try:
-            return cls.from_toml(Path(path).read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            content = tomllib.loads(Path(path).read_bytes().decode())
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # not TOML, not text, endless digits or nesting
             raise CorruptFileError(path, f"it is not valid TOML ({error})") from error
+        return cls.from_dict(content)
+
+
+def _refuse_other_kind(name: str, value: Any, kind: Any) -> None:
+    """Raise a readable ``TypeError`` for what a file can hold and a field cannot."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
+    if float in kinds and type(value) is int and abs(value) < 2**1023:
+        return
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        words = {float: "a number", int: "a whole number", str: "text", Mapping: "a table"}
+        raise TypeError(f"{name} must be {words[kinds[0]]}, got {value!r:.80}.")
 
 
 def _toml(value: Any) -> str:

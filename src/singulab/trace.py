@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,7 +183,9 @@ class Trace:
         if not Path(path).exists():
             raise FileNotFoundError(f"there is no trace at {path}.")
         try:
-            with xr.open_zarr(path, consolidated=False, chunks=None) as opened:
+            # Only what save writes: older formats of zarr may name codecs that run code.
+            with xr.open_zarr(path, consolidated=False, chunks=None, zarr_format=3) as opened:
+                _refuse_giant(opened)
                 dataset = opened.load()
             told = dataset.attrs["singulab"]
             whole = _digest(dataset, told) == dataset.attrs["sha256"]
@@ -198,6 +201,13 @@ class Trace:
         if not whole:
             raise CorruptFileError(path, "its checksum does not match; it was changed or cut short")
         return trace
+
+
+def _refuse_giant(dataset: xr.Dataset) -> None:
+    """A damaged shape must not ask for more memory than there is."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if dataset.nbytes > memory:
+        raise ValueError(f"its arrays claim {dataset.nbytes / 2**30:.3g} GiB, more than the memory")
 
 
 def _digest(saved: xr.Dataset, told: str) -> str:

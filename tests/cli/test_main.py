@@ -153,6 +153,62 @@ def test_sigterm_interrupts_a_command_and_the_old_handler_comes_back(command, ca
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_second_signal_does_not_cut_the_answer_to_the_first_short(command, capsys, monkeypatch):
+    def run(config, console):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    failure = cli._failure
+
+    def interrupted_again(*given, **named):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return failure(*given, **named)
+
+    monkeypatch.setattr(cli, "_failure", interrupted_again)
+    command(run)
+    assert cli.main(["fake", "--json", "--run", "runs/one"]) == 75
+    assert the_json(capsys)["run"] == "runs/one"
+
+
+def test_a_command_that_is_interrupted_before_it_began_can_be_given_again(capsys, monkeypatch):
+    def interrupt(*given):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(cli, "parse", interrupt)
+    assert cli.main(["doctor", "--json"]) == 75
+    assert "the same command begins it" in the_json(capsys)["error"]
+
+
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        (MemoryError(), "There is not enough memory; fewer chains"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            "not enough memory",
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "DataLoader worker (pid 7) is killed by signal: Killed. With --run the same command",
+        ),
+        (SystemExit(3), "its loss ended the program"),
+    ],
+)
+def test_what_fails_outside_is_one_sentence_and_no_traceback(command, capsys, error, sentence):
+    command(raising(error))
+    assert cli.main(["fake", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert sentence in json.loads(captured.out)["error"]
+    assert captured.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "flags, sentence",
     [

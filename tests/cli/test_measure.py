@@ -1,7 +1,9 @@
 """``singulab measure`` from the shell, on a model of two layers."""
 
+import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,10 @@ import torch
 from torch import nn
 
 import singulab as sl
+from singulab.cli import run_page
 from singulab.cli.main import main
+from singulab.errors import MissingExtraError
+from singulab.report.table import rounded
 
 MODULE = """
 import torch
@@ -76,6 +81,35 @@ def test_people_read_the_resolution_the_interval_and_every_check(here, capsys):
     assert "95 % [" in out
     assert "monte_carlo_error" in out
     assert "gradient units" in out
+
+
+def test_a_run_folder_holds_a_page_with_the_number_and_every_check(here, capsys):
+    command = [*CALL, *FAST, "--run", "one", "--localization", "ladder", "--relative-error", "0.2"]
+    main(command)
+    assert "Page to read: one/report.html" in capsys.readouterr().out
+    text = (here / "one" / "report.html").read_text()
+    measured = sl.Measurement.load(here / "one")
+    assert rounded(measured.llc.value, measured.llc.se) in text
+    assert all(check.name in text for check in measured.checks)
+    assert "nβ = 37.7" in text
+    assert text.count("<svg") == 1
+    assert "http" not in text.replace("http://www.w3.org", "")
+    main([*command, "--json"])  # finished: read, not run again
+    told = the_json(capsys)
+    assert told["seconds"] == measured.seconds
+    data = re.search(r"base64,([\w+/=]+)", (here / "one" / "report.html").read_text())
+    assert json.loads(base64.b64decode(data[1])) == told
+
+
+def test_without_the_extra_the_measurement_says_what_the_page_needs(here, capsys, monkeypatch):
+    def render(*_):
+        raise MissingExtraError("jinja2", extra="report")
+
+    monkeypatch.setattr(run_page, "render", render)
+    assert main([*CALL, *FAST, "--run", "one"]) in (0, 1)
+    out = capsys.readouterr().out
+    assert "one/report.html was not written" in out
+    assert "singulab[report]" in " ".join(out.split())
 
 
 def test_a_failed_check_exits_1_and_is_named(here, capsys):

@@ -1,7 +1,10 @@
 import json
 
 import pytest
+import torch
+from torch import nn
 
+import singulab as sl
 from singulab.cli.main import main
 from singulab.report.table import Table
 
@@ -32,9 +35,12 @@ def test_every_point_of_a_zoo_case_is_told_beside_its_truth(tmp_path, capsys):
     assert code == (0 if told["passed"] else 1)
 
 
-def test_people_read_a_table_with_the_truth(capsys):
-    main(["scale-curve", "--zoo", "x^2+y^2", "--nbeta", "50", "--max-gradients", "200000"])
+def test_people_read_a_table_with_the_truth(capsys, tmp_path):
+    command = ["scale-curve", "--zoo", "x^2+y^2", "--nbeta", "50", "--max-gradients", "200000"]
+    main([*command, "--run", "one"])
     out = capsys.readouterr().out
+    assert "Page to read: one/report.html" in out
+    assert (tmp_path / "one" / "report.html").read_text().count("<svg") == 2
     assert "λ̂ ± se" in out
     assert "truth" in out
     assert "figure: runs/scale-curve.png" in out
@@ -59,3 +65,15 @@ def test_a_table_needs_no_truth():
 
     table = Table(("a",), (("1",),))
     assert _with_truths(table, [None]) is table
+
+
+def test_a_device_is_handed_on_and_a_potential_refuses_one():
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
+    given = {"nbeta": [10.0], "localization": [50.0], "max_gradients": 20}
+    curve = sl.scale_curve(nn.Linear(3, 1), (x, x[:, :1]), "gaussian", device="cpu", **given)
+    assert len(curve.points) == 1
+    with pytest.raises((RuntimeError, ValueError), match="nowhere"):
+        sl.scale_curve(nn.Linear(3, 1), (x, x[:, :1]), "gaussian", device="nowhere", **given)
+    potential = sl.zoo.CASES["x^2+y^2"].exact_potential()
+    with pytest.raises(ValueError, match="a LocalPotential fixes device itself"):
+        sl.scale_curve(potential, device="cpu", **given)

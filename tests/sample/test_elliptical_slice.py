@@ -59,18 +59,21 @@ def test_a_chain_is_the_same_beside_any_number_of_others():
 
 
 def test_auto_takes_it_for_few_weights_and_hmc_for_more():
-    few = sl.measure(quadratic((1.0, 2.0)), relative_error=0.1)
-    many = sl.measure(quadratic((1.0,) * 12), relative_error=0.1)
+    few = sl.measure(quadratic((1.0, 2.0)), relative_error=0.1, num_chains=64)
+    many = sl.measure(quadratic((1.0,) * 12), relative_error=0.1, max_gradients=5e4)
     assert few.settings.found["kernel"] == "elliptical_slice"
     assert many.settings.found["kernel"] == "hmc"
     assert few.passed
 
 
-@pytest.mark.parametrize("name, nbeta", [("polynomial-2-5", 1e13), ("polynomial-2-2", 1e6)])
+@pytest.mark.parametrize(
+    "name, nbeta",
+    [("polynomial-2-2", 1e6), pytest.param("polynomial-2-5", 1e13, marks=pytest.mark.slow)],
+)
 def test_steep_walls_and_bent_valleys_are_no_obstacle(name, nbeta):
     case = CASES[name]
     truth = case.truth(1.0, nbeta=nbeta)
-    m = sl.measure(case.exact_potential(1.0, nbeta=nbeta), relative_error=0.05, max_gradients=1e6)
+    m = sl.measure(case.exact_potential(1.0, nbeta=nbeta), relative_error=0.05)
     assert m.passed, m
     assert abs(m.llc.value - truth.value) < 4 * m.llc.se
     assert m.llc.se < 0.06 * truth.value

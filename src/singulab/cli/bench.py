@@ -10,6 +10,7 @@ the machine, the versions and the config, seeds included.
 import importlib.util
 import json
 import math
+import os
 import re
 import sys
 import time
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from singulab.cli.command import CommandConfig, HelpShown, Outcome
+from singulab.cli.command import Answered, CommandConfig, Outcome
 from singulab.cli.progress import bar
 from singulab.cli.screen import drawn
 from singulab.environment import environment
@@ -55,8 +56,9 @@ def subcommand(flags: Sequence[str]) -> tuple[Benchmark, str, list[str]]:
             f"There is no folder {FOLDER}/ here; run bench in a checkout of the repository."
         )
     if flags and flags[0] in ("-h", "--help"):
-        print(f"usage: singulab bench {{{','.join(known)}}} …\n\n{__doc__.splitlines()[0]}")
-        raise HelpShown
+        raise Answered(
+            f"usage: singulab bench {{{','.join(known)}}} …\n\n{__doc__.splitlines()[0]}"
+        )
     if not flags or flags[0] not in known:
         given = f", got {flags[0]!r}" if flags else ""
         raise ValueError(f"bench needs the name of a benchmark, one of {', '.join(known)}{given}.")
@@ -79,6 +81,8 @@ def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"benchmarks.{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # benchmarks may share a file
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)

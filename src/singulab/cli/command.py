@@ -41,8 +41,19 @@ class Outcome:
     passed: bool = True  # False exits 1
 
 
-class HelpShown(Exception):  # noqa: N818 - not an error
-    """``--help`` was asked for and has been printed."""
+class Answered(Exception):  # noqa: N818 - not an error
+    """``--help`` or ``--version`` was asked for, and ``text`` answers it; empty if it has been printed."""
+
+    def __init__(self, text: str = "", code: Exit = Exit.DONE) -> None:
+        super().__init__(text)
+        self.text, self.code = text, code
+
+
+class InterruptedBeforeError(Exception):
+    """SIGINT or SIGTERM came before the command had begun."""
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted before it began; the same command begins it.")
 
 
 @contextmanager

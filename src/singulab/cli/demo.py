@@ -62,6 +62,12 @@ class Config(CommandConfig):
             )
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}.")
+        if self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1, got {self.max_steps}.")
+        for name in ("learning_rate", "relative_radius", "relative_error", "max_gradients"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive and finite, got {value}.")
 
 
 def run(config: Config, console: Console) -> Outcome:

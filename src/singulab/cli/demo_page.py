@@ -305,7 +305,6 @@ def _tables(findings: Findings) -> Mapping[str, Any]:
     true, shuffled, curve = findings.true, findings.shuffled, findings.curve
     shuffled_curve = findings.shuffled_curve
     ends = {true.label: curve.measurements[-1], shuffled.label: shuffled_curve.measurements[-1]}
-    where = environment()
     return {
         "curve": _checkpoints(curve, true),
         "shuffled": _checkpoints(shuffled_curve, shuffled),
@@ -375,14 +374,7 @@ def _tables(findings: Findings) -> Mapping[str, Any]:
         ),
         "checks": [(f"{name}, end of training", table.checks(m)) for name, m in ends.items()],
         "cost": table.cost(findings.all),
-        "environment": Table(
-            ("what", "which"),
-            (
-                ("processor", f"{where['processor']}, {where['cores']} cores"),
-                ("system", f"{where['system']}, Python {where['python']}"),
-                ("packages", ", ".join(f"{k} {v}" for k, v in where["packages"].items())),
-            ),
-        ),
+        "environment": table.environment(environment()),
     }
 
 

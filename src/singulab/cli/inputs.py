@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from singulab.cli.command import CommandConfig
+from singulab.environment import devices
 
 LOSSES = ("cross_entropy", "gaussian", "next_token")
 
@@ -62,6 +63,21 @@ def load_loss(loss: str) -> Any:
     return loss
 
 
+def usable_device(name: str | None) -> str | None:
+    """The name of a device, if this machine can compute there."""
+    if name is None:
+        return None
+    import torch
+
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"--device: nothing can be computed on {name!r} here; there is {', '.join(devices())}."
+        ) from error
+    return name
+
+
 def named(address: str, flag: str) -> Any:
     """The object at ``package.module:name``; the current directory is searched first.
 
@@ -81,12 +97,15 @@ def named(address: str, flag: str) -> Any:
             where = "neither installed nor in the current directory"
             raise ValueError(f"{flag}: there is no module {error.name!r}, {where}.") from error
         raise ValueError(f"{flag}: importing {module_name} failed: {_blame(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{flag}: importing {module_name} failed: {_blame(error)}") from error
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise ValueError(f"{flag}: {module_name} has no attribute {attribute!r}.")
-        found = getattr(found, part)
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ValueError(f"{flag}: {module_name} has no attribute {attribute!r}.") from None
+        except Exception as error:
+            raise ValueError(f"{flag}: {attribute} of {module_name}: {_blame(error)}") from error
     return found
 
 
@@ -96,7 +115,7 @@ def call(function: Any, address: str) -> Any:
         raise TypeError(f"{address} must be a function, got {_kind(function)}.")
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{address}() failed: {_blame(error)}") from error
 
 

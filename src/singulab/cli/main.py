@@ -9,17 +9,17 @@ import importlib
 import io
 import json
 import math
-import signal
+import re
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-from singulab.cli.command import Exit, HelpShown, Outcome, extra
+from singulab.cli.command import Answered, Exit, InterruptedBeforeError, Outcome, extra
+from singulab.cli.signals import Stoppable
+from singulab.cli.streams import say, streams
 from singulab.errors import InterruptedRunError, SingulabError
 
 COMMANDS = {
@@ -41,19 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help"):
-        print(overview())
-        return Exit.DONE if words else Exit.BAD_INPUT
-    if words[0] == "--version":
-        print(version("singulab"))
-        return Exit.DONE
-    name, flags = words[0], words[1:]
     as_json = "--json" in words
-    with _streams(as_json) as out:
-        code, report = _attempt(name, flags, as_json)
-        if as_json and report is not None:
-            print(json.dumps(plain(report), ensure_ascii=False, allow_nan=False), file=out)
-    return code
+    # Where the process ends with this function, nothing may interrupt its last moments.
+    with streams(as_json) as out, Stoppable(restore=arguments is not None) as stoppable:
+        code, report = _attempt(words, as_json, stoppable)
+        if say(_document(report, out), out) if as_json else say("", out, end=""):
+            return code
+        say("singulab: Standard output cannot be written to.", sys.stderr)
+    return Exit.BAD_INPUT
 
 
 def overview() -> str:
@@ -77,36 +72,72 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _attempt(name: str, flags: list[str], as_json: bool) -> tuple[int, Any]:
+def _document(report: Any, out: Any) -> str:
+    """JSON, in letters that the output knows."""
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    return json.dumps(
+        plain(report),
+        ensure_ascii=not encoding.lower().startswith("utf"),
+        allow_nan=False,
+    )
+
+
+def _attempt(words: list[str], as_json: bool, stoppable: Stoppable) -> tuple[int, Any]:
     """Exit code and JSON of one command; every exception ends here."""
     try:
-        outcome = _run(name, flags, as_json)
+        try:
+            outcome = _run(words, as_json)
+        finally:
+            stoppable.ignore()
     except InterruptedRunError as error:
         return _failure(Exit.RESUMABLE, error, run=str(error.run))
-    except KeyboardInterrupt:
-        return _failure(Exit.INTERRUPTED, "Interrupted; nothing was saved, for no --run was given.")
-    except HelpShown:
-        return Exit.DONE, None
+    except InterruptedBeforeError as error:
+        return _failure(Exit.RESUMABLE, error)
+    except KeyboardInterrupt as error:
+        sentence = "Interrupted; nothing was saved, for no --run was given."
+        return _failure(Exit.INTERRUPTED, error, sentence)
+    except Answered as answer:
+        if not as_json and answer.text:
+            say(answer.text, sys.stdout)
+        return answer.code, {"text": answer.text}
     except (SingulabError, ValueError, TypeError, OSError) as error:
         return _failure(Exit.BAD_INPUT, error)
+    except SystemExit as error:
+        sentence = "The model, its data or its loss ended the program."
+        return _failure(Exit.BAD_INPUT, error, sentence)
     except Exception as error:  # noqa: BLE001 - the edge of the program: a bug gets its traceback and a code
+        if sentence := _outside(error):
+            return _failure(Exit.BAD_INPUT, error, sentence)
         traceback.print_exc()
         return _failure(Exit.BUG, error)
     return (Exit.DONE if outcome.passed else Exit.FAILED), outcome.data
 
 
-def _run(name: str, flags: list[str], as_json: bool) -> Outcome:
+def _run(words: list[str], as_json: bool) -> Outcome:
+    if not words or words[0] in ("-h", "--help"):
+        raise Answered(overview(), Exit.DONE if words else Exit.BAD_INPUT)
+    name, flags = words[0], words[1:]
+    if name == "--version":
+        raise Answered(version("singulab"))
     if name not in COMMANDS:
         raise ValueError(f"There is no command {name!r}; the commands are {', '.join(COMMANDS)}.")
-    with extra("cli"):
-        from singulab.cli.screen import console
+    try:
+        with extra("cli"):
+            from singulab.cli.screen import console
 
-        command: Any = importlib.import_module(f"singulab.cli.{name.replace('-', '_')}")
-        if hasattr(command, "subcommand"):
-            command, name, flags = command.subcommand(flags)
-        config = parse(command.Config, name, flags)
-    with _terminable(getattr(config, "run", None)):
+            command: Any = importlib.import_module(f"singulab.cli.{name.replace('-', '_')}")
+            if hasattr(command, "subcommand"):
+                command, name, flags = command.subcommand(flags)
+            config = parse(command.Config, name, flags)
+    except KeyboardInterrupt:
+        raise InterruptedBeforeError from None
+    run: Path | None = getattr(config, "run", None)
+    try:
         outcome = command.run(config, console(quiet=as_json))
+    except KeyboardInterrupt:
+        if run is None:
+            raise
+        raise InterruptedRunError(run) from None
     assert isinstance(outcome, Outcome)
     return outcome
 
@@ -115,9 +146,15 @@ def parse(config: type, name: str, flags: Sequence[str]) -> Any:
     """Flags to a command's ``Config``; what is wrong with them becomes one sentence."""
     import tyro
 
-    told = io.StringIO()
+    for flag, value in zip((name, *flags), flags, strict=False):
+        if value == "" or re.fullmatch("--[a-z-]+=", value):
+            raise ValueError(f"{(value or flag).rstrip('=')} was given an empty value.")
+    told, answer = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stderr(told))
+            if "--json" in flags:
+                stack.enter_context(contextlib.redirect_stdout(answer))
             return tyro.cli(
                 config,
                 prog=f"singulab {name}",
@@ -126,8 +163,9 @@ def parse(config: type, name: str, flags: Sequence[str]) -> Any:
             )
     except SystemExit as error:
         if not error.code:
-            raise HelpShown from None
-        sentence = _unboxed(told.getvalue()) or "These flags cannot be read"
+            raise Answered(answer.getvalue()) from None
+        sentence = _unboxed(told.getvalue()).removeprefix("Error parsing Config: ")
+        sentence = sentence or "These flags cannot be read"
         raise ValueError(f"{sentence.rstrip('.')}. See singulab {name} --help.") from None
 
 
@@ -144,39 +182,22 @@ def _unboxed(text: str) -> str:
     return " ".join(words)
 
 
-def _failure(code: Exit, error: BaseException | str, **evidence: Any) -> tuple[int, Any]:
+def _failure(
+    code: Exit, error: BaseException, sentence: str = "", **evidence: Any
+) -> tuple[int, Any]:
+    if not sentence and isinstance(error, OSError) and error.filename is not None:
+        sentence = f"{error.filename}: {error.strerror}."
+    sentence = " ".join((sentence or str(error)).split()) or type(error).__name__
+    say(f"singulab: {sentence}", sys.stderr)
+    return code, {"error": sentence, "kind": type(error).__name__, "exit": int(code), **evidence}
+
+
+def _outside(error: Exception) -> str:
+    """A sentence for what is no bug: memory that ran out, a worker of the caller's loader that died."""
     text = str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}."
-    sentence = " ".join(text.split()) or type(error).__name__
-    print(f"singulab: {sentence}", file=sys.stderr)
-    kind = "KeyboardInterrupt" if isinstance(error, str) else type(error).__name__
-    return code, {"error": sentence, "kind": kind, "exit": int(code), **evidence}
-
-
-@contextlib.contextmanager
-def _streams(as_json: bool) -> Iterator[Any]:
-    """Under ``--json`` whatever anybody prints goes to standard error; yields the true output."""
-    out = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        yield out
-
-
-@contextlib.contextmanager
-def _terminable(run: Path | None) -> Iterator[None]:
-    """SIGTERM stops a command as Ctrl-C does; with a run folder the same command goes on later."""
-    listening = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _stop) if listening else None
-    try:
-        yield
-    except KeyboardInterrupt:
-        if run is None:
-            raise
-        raise InterruptedRunError(run) from None
-    finally:
-        if listening:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+    if isinstance(error, MemoryError) or re.search("out of memory|n't allocate memory", text):
+        return "There is not enough memory; fewer chains, weights or data per batch need less."
+    if "DataLoader worker" in text:
+        died = text.partition(". ")[0].rstrip(".")
+        return f"{died}. With --run the same command goes on from the last save."
+    return ""

@@ -1,6 +1,5 @@
 """``singulab measure``: λ̂ of one's own model at one checkpoint."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -8,16 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 
 from singulab.cli.command import Outcome
-from singulab.cli.inputs import ModelConfig, load_data, load_loss, load_model
+from singulab.cli.inputs import ModelConfig, load_data, load_loss, load_model, usable_device
 from singulab.cli.progress import bar
+from singulab.cli.run_page import answer, rungs, write_report
 from singulab.cli.screen import drawn
 from singulab.report import table
-from singulab.report.table import Table, rounded
 
 if TYPE_CHECKING:
     from singulab.measurement import Measurement
-
-QUANTITY = {"llc": "λ̂", "behavioural_llc": "behavioural λ̂"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,26 +58,23 @@ def run(config: Config, console: Console) -> Outcome:
             relative_error=config.relative_error,
             max_gradients=config.max_gradients,
             run=config.run,
-            device=config.device,
+            device=usable_device(config.device),
             seed=config.seed,
             on_progress=on_progress,
         )
     show(measurement, console)
-    return Outcome(data=measurement.to_dict(), passed=measurement.passed)
+    outcome = Outcome(data=measurement.to_dict(), passed=measurement.passed)
+    if config.run is not None:
+        write_report(config.run, outcome, measurement, console)
+    return outcome
 
 
 def show(measurement: "Measurement", console: Console) -> None:
     """Value and interval, resolution, checks with advice, cost and notes."""
     m = measurement
-    failed = [check.name for check in m.checks if not check.passed]
-    low, high = m.llc.interval(0.95)
     console.print(m.scale)
     console.print(m.chosen)
-    console.print(
-        f"{QUANTITY[m.quantity]} = {rounded(m.llc.value, m.llc.se)}, 95 % [{low:.4g}, {high:.4g}]: "
-        + (f"failed {', '.join(failed)}" if failed else "all checks passed"),
-        style="bold red" if failed else "bold green",
-    )
+    console.print(answer(m), style="bold green" if m.passed else "bold red")
     console.print()
     console.print(drawn(table.checks(m)))
     if m.ladder:
@@ -89,21 +83,3 @@ def show(measurement: "Measurement", console: Console) -> None:
     console.print(f"\n{m.gradients['total']:,.0f} gradient units ({items}) in {m.seconds:.1f} s")
     for note in m.notes:
         console.print(f"note: {note}")
-
-
-def rungs(measurements: Sequence["Measurement"]) -> Table:
-    """One row per resolution: nβ, γ, γ_eff, radius, λ̂ ± se and the verdict."""
-    rows = []
-    for m in measurements:
-        failed = [check.name for check in m.checks if not check.passed]
-        rows.append(
-            (
-                f"{m.nbeta:.4g}",
-                f"{m.localization:.4g}",
-                f"{m.effective_localization:.4g}",
-                f"{m.radius:.3g}",
-                rounded(m.llc.value, m.llc.se),
-                "failed " + ", ".join(failed) if failed else "passed",
-            )
-        )
-    return Table(("nβ", "γ", "γ_eff", "radius", "λ̂ ± se", "checks"), tuple(rows))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich import progress
 from rich.console import Console
 
+from singulab.cli.screen import Screen
 from singulab.sample.plan import Progress
 
 _QUIET_SECONDS = 15.0
@@ -19,7 +20,7 @@ def bar(console: Console, title: str = "") -> Iterator[Callable[[Progress], None
 
     Where standard error is no terminal, a line every 15 seconds takes its place.
     """
-    screen = Console(stderr=True, highlight=False)
+    screen = Screen(stderr=True, highlight=False)
     if console.quiet or not screen.is_terminal:
         yield _lines(screen, title)
         return

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from singulab.cli.command import Outcome, extra
-from singulab.cli.inputs import ModelConfig, load_data, load_loss, load_model
-from singulab.cli.measure import rungs
+from singulab.cli.inputs import ModelConfig, load_data, load_loss, load_model, usable_device
 from singulab.cli.progress import bar
+from singulab.cli.run_page import rungs, write_report
 from singulab.cli.screen import drawn
 from singulab.report.table import Table, rounded
 
@@ -37,7 +37,11 @@ class Config(ModelConfig):
     relative_error: float = 0.02  # wanted standard error of each point, relative to it
     max_gradients: float | None = None  # budget of each point, in gradient units
     run: Path | None = None  # folder that keeps the state, so that the same command resumes
-    figure: Path = Path("runs/scale-curve.png")  # where the figure is drawn
+    figure: Path = Path("runs/scale-curve.png")  # where the figure is drawn: .png, .svg or .pdf
+
+    def __post_init__(self) -> None:
+        if self.figure.suffix not in (".png", ".svg", ".pdf"):
+            raise ValueError(f"--figure must end in .png, .svg or .pdf, got {str(self.figure)!r}.")
 
 
 def run(config: Config, console: Console) -> Outcome:
@@ -75,7 +79,10 @@ def run(config: Config, console: Console) -> Outcome:
         "truths": [t and {"value": t.value, "error": t.error, "how": t.how} for t in truths],
         "figure": str(config.figure),
     }
-    return Outcome(data=data, passed=passed)
+    outcome = Outcome(data=data, passed=passed)
+    if config.run is not None:
+        write_report(config.run, outcome, curve, console)
+    return outcome
 
 
 def _case(config: Config) -> "Case | None":
@@ -114,7 +121,7 @@ def _potential(config: Config, case: "Case | None") -> "LocalPotential":
         localization=config.localization[0] if config.localization else None,
         labels=config.labels,
         batch_size=batch_size,
-        device=config.device,
+        device=usable_device(config.device),
     )
 
 

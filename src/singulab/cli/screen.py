@@ -4,17 +4,27 @@ from rich import box, table
 from rich.console import Console
 from rich.text import Text
 
+from singulab.cli.streams import hush
 from singulab.report.table import Table
 
 _PIPED_WIDTH = 120
 _STYLES = {"passed": "green", "ok": "green", "failed": "bold red", "broken": "bold red"}
 
 
+class Screen(Console):
+    """A console that goes on when its reader has left (``| head``); the rest is read by nobody."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich in the place of a ``BrokenPipeError``."""
+        self.quiet = True
+        hush(self.file)
+
+
 def console(*, quiet: bool = False) -> Console:
     """Where a command writes what people read; silent under ``--json``."""
-    screen = Console(quiet=quiet, highlight=False, markup=False, soft_wrap=False)
+    screen = Screen(quiet=quiet, highlight=False, markup=False, soft_wrap=False)
     if not screen.is_terminal:
-        screen = Console(quiet=quiet, highlight=False, markup=False, width=_PIPED_WIDTH)
+        screen = Screen(quiet=quiet, highlight=False, markup=False, width=_PIPED_WIDTH)
     return screen
 
 

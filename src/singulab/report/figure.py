@@ -29,6 +29,7 @@ FAINT = "#8c8c8c"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 WIDTH, HEIGHT = 7.2, 4.0  # inches; 100 dots each are legible on a phone and 800 px wide
+MOST_CHAINS = 24  # chains drawn in one panel
 
 
 def llc_curve(curve: Curve, *, stages: Stages | None = None, ax: Axes | None = None) -> Axes:
@@ -170,7 +171,13 @@ def traces(measurement: Measurement, *, ax: Axes | None = None, legend: bool = T
     """
     drawn = series.traces(measurement)
     ax = _axes(ax)
-    for index, chain in enumerate(drawn["chains"]):
+    shown, every = drawn["chains"][:MOST_CHAINS], len(drawn["chains"])
+    for index, chain in enumerate(shown):
+        label = None
+        if every <= len(COLOURS):
+            label = f"chain {chain['chain']}"
+        elif index == 0:
+            label = f"{len(shown)} of {every} chains"
         colour = COLOURS[index % len(COLOURS)]
         ax.plot(drawn["draw"], _nans(chain["block_mean"]), color=colour, linewidth=0.6, alpha=0.45)
         ax.plot(
@@ -178,7 +185,7 @@ def traces(measurement: Measurement, *, ax: Axes | None = None, legend: bool = T
             _nans(chain["running_mean"]),
             color=colour,
             linewidth=1.7,
-            label=f"chain {chain['chain']}",
+            label=label,
         )
     if drawn["llc"] is not None:
         error = drawn["se"] or 0.0
@@ -211,7 +218,8 @@ def measurement(measured: Measurement) -> Figure:
         chains.axhspan(
             drawn["llc"] - error, drawn["llc"] + error, color=FAINT, alpha=0.35, linewidth=0
         )
-    chains.set_xticks(range(len(means)))
+    if len(means) <= 2 * len(COLOURS):
+        chains.set_xticks(range(len(means)))
     chains.margins(x=0.2)
     _finish(chains, {"x_label": "chain", "y_label": drawn["y_label"]}, legend=False)
     _verdicts(panels["checks"], drawn["checks"])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from singulab.development.curve import Curve
 from singulab.measurement import Measurement
@@ -103,6 +104,18 @@ def cost(named: Mapping[str, Measurement]) -> Table:
     seconds = sum(m.seconds for m in named.values())
     rows.append(("sum", *(f"{total:,.0f}" for total in sums), f"{seconds:.1f}"))
     return Table(("measurement", *items, "seconds"), tuple(rows))
+
+
+def environment(where: Mapping[str, Any]) -> Table:
+    """Machine and versions, as :func:`singulab.environment.environment` tells them."""
+    return Table(
+        ("what", "which"),
+        (
+            ("processor", f"{where['processor']}, {where['cores']} cores"),
+            ("system", f"{where['system']}, Python {where['python']}"),
+            ("packages", ", ".join(f"{name} {which}" for name, which in where["packages"].items())),
+        ),
+    )
 
 
 def percent(share: float) -> str:

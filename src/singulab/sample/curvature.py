@@ -99,8 +99,12 @@ def preconditioner(
     )
     cost = float(repeats * len(chains))
     if kind == "diagonal":
-        return _diagonal(potential, _mean_square(samples)), cost
+        curvature = _mean_square(samples)
+        finite = bool(potential.landscape.largest(curvature).isfinite())
+        return (_diagonal(potential, curvature) if finite else Identity()), cost
     drawn = _stacked(samples, position, repeats)
+    if not bool(drawn.square().sum().isfinite()):  # a chain stands where the loss overflows
+        return Identity(), cost
     shapes = [c.shape for c in landscape.selection.components]
     return Eigenbasis.of_samples(
         drawn, shapes, nbeta=potential.nbeta, localization=potential.localization

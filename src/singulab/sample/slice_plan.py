@@ -18,6 +18,7 @@ class SlicePlan(Plan):
     """
 
     FEW = 4  # weights up to which ``auto`` takes it: with more HMC is cheaper on round wells
+    FIRST = 10  # draws, to see what they cost
     LEAST = 200  # draws, before there may be enough of them
     SPREAD = 1.05  # R-hat of log |w − w*|², at most
 
@@ -30,14 +31,14 @@ class SlicePlan(Plan):
 
     def begin(self) -> None:
         self.facts["phase"] = "production"
-        self.facts["end"] = self.LEAST
+        self.facts["end"] = self.FIRST
 
     def turn(self) -> bool:
-        verdict, step = self._judged(), self.simulation.step
-        spread = self._spread()
+        step = self.simulation.step
         affordable = int((self.budget - self.spent) / (self.spent / step))
-        more = min(affordable, step // 2)
-        if verdict.enough and spread <= self.SPREAD:
+        more = min(affordable, max(self.LEAST - step, step // 2))
+        enough, spread = self._judged().enough, self._spread()
+        if step >= self.LEAST and enough and spread <= self.SPREAD:
             return False
         if more < 1:
             if spread > self.SPREAD:
