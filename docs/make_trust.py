@@ -45,8 +45,8 @@ def page() -> str:
     parts = [
         INTRODUCTION,
         section("Networks that no constant was chosen on", "truth", fresh),
-        "![Left: error against budget, ours beside other packages. Right: errors in units of their own standard "
-        "error.](trust.svg)",
+        "![Errors in units of their own standard error, and error against budget beside other packages, where "
+        "there is a record of it](trust.svg)",
         section("Beside other packages", "peers", peers),
         section("What each check catches", "failures", failures),
         LIMITS,
@@ -201,8 +201,11 @@ def draw() -> None:
     import matplotlib.pyplot as plt
     import numpy as np
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     found = newest("peers")
+    panels = 1 if found is None else 2
+    size = (5 * panels, 3.8)
+    figure, axes = plt.subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
+    left, right = axes[0, 0], axes[0, -1]
     if found is not None:
         record = found[0]
         budgets = record["config"]["budgets"]
