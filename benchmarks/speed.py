@@ -36,7 +36,7 @@ from singulab.cli.bench import FOLDER, BenchConfig
 from singulab.files import write_atomic
 from singulab.sample import KERNELS
 from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner
-from singulab.sample.run import Simulation
+from singulab.sample.run import LOOK_EVERY, Simulation
 from singulab.zoo import DeepLinear, attention_only_transformer, multilayer_perceptron
 
 sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
@@ -46,7 +46,6 @@ from turns import Held, Ratio, Runner, alternate, ratio_of, torch_threads
 LOCALIZATION = 100.0
 STEP_SIZE = 1e-9  # chains stay where they are; the arithmetic does not care
 PRECONDITIONERS = ("none", "diagonal", "ekfac")
-PERIOD = 4  # steps: what costs a pass over all weights is recorded at every fourth
 RAW, DRAW, PASS = "raw", "normal draw", "read and write"
 AT_LEAST = {"deep linear": 10.0, "perceptron": 4.0}  # devinterp's time over ours
 
@@ -207,7 +206,7 @@ def _runners(case: Case, others: Sequence[Peer], config: Config) -> Iterator[Run
             simulation = _simulation(case, potential, kernel, preconditioner, config)
             return lambda count: simulation.advance(simulation.step + count)
 
-        yield Runner("singulab", kernel, preconditioner, chains, PERIOD, build=build)
+        yield Runner("singulab", kernel, preconditioner, chains, LOOK_EVERY, build=build)
     inputs, targets = case.data
     task = Task(
         case.model,
@@ -340,9 +339,9 @@ def _comparisons(case: str, runners: Sequence[Runner]) -> list[dict[str, Any]]:
 def _profile(case: Case, config: Config, num_lines: int = 15) -> str:
     """The dearest operators of a step, by their own time."""
     kernel, preconditioner = config.kernels[-1], "diagonal"
-    num_steps = PERIOD * (1 if case.dear else 5)
+    num_steps = LOOK_EVERY * (1 if case.dear else 5)
     simulation = _simulation(case, _potential(case), kernel, preconditioner, config)
-    simulation.advance(PERIOD)
+    simulation.advance(LOOK_EVERY)
     begin = time.perf_counter()
     simulation.advance(simulation.step + num_steps)
     plain = (time.perf_counter() - begin) / num_steps

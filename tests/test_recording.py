@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from singulab.landscape import recording
 from singulab.landscape.recording import Recorded
 
 
@@ -85,3 +86,40 @@ def test_constants_are_computed_once_unless_something_is_written_in_place() -> N
         assert recording is not None
         called = [node for node in recording.graph.nodes if node.op == "call_function"]
         assert len(called) == operations
+
+
+@pytest.mark.parametrize(
+    "model, width",
+    [
+        (nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3), nn.LogSoftmax(-1)), 4),
+        (nn.Sequential(nn.Linear(4, 6), nn.Flatten(-2), nn.Unflatten(-1, (2, -1))), 4),
+    ],
+    ids=["layers and softmax", "a view across the turned axes"],
+)
+def test_tall_products_are_turned_over_and_equal_the_function_up_to_rounding(
+    model: nn.Module, width: int
+) -> None:
+    torch.manual_seed(1)
+    function = gradients(model.double())
+    recorded = Recorded(function)
+    size = sum(p.numel() for p in model.parameters())
+    for _ in range(4):
+        flat = torch.randn(3, size, dtype=torch.float64)
+        x = torch.randn(3, 80, width, dtype=torch.float64)
+        for wanted, got in zip(function(flat, x), recorded(flat, x), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
+    (turned,) = recorded._turned.values()
+    products = [n.meta for n in turned.graph.nodes if n.target is torch.ops.aten.bmm.default]
+    assert any(not meta for meta in products)  # those that turning put there
+
+
+def test_a_turned_recording_that_differs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        recording, "_flipped", lambda graph, node: node.args[0] if node.args else node
+    )
+    function = gradients(nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)))
+    recorded = Recorded(function)
+    flat, x = torch.randn(3, 32), torch.randn(3, 80, 4)
+    for wanted, got in zip(function(flat, x), recorded(flat, x), strict=True):
+        assert torch.equal(wanted, got)
+    assert not recorded._turned

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _BLOCK = 1 << 15  # numbers drawn at a time when a single step needs fewer
+_TABLE = 1 << 21  # numbers in the table that finds repeated indices
 _RUN = 1 << 18  # consecutive elements of a large vector that come from one generator
 
 
@@ -240,12 +241,27 @@ def without_replacement(
         every = np.broadcast_to(np.arange(num_data), (rows, num_data))
         return random.permuted(every, axis=1)[:, :size]
     drawn = random.integers(0, num_data, shape)
-    place = np.arange(size)
     touched = np.arange(rows)
     while touched.size:
-        ranked = np.sort(drawn[touched] * size + place, axis=1)  # by index, then by place
-        row, rank = np.nonzero(ranked[:, 1:] // size == ranked[:, :-1] // size)
-        repeated = ranked[row, rank + 1] % size
-        drawn[touched[row], repeated] = random.integers(0, num_data, row.size)
+        row, place = np.nonzero(_repeats(drawn[touched], num_data))
+        drawn[touched[row], place] = random.integers(0, num_data, row.size)
         touched = touched[np.unique(row)]
     return drawn
+
+
+def _repeats(drawn: np.ndarray, num_data: int) -> np.ndarray:
+    """Where a number has been seen earlier in its row."""
+    rows, size = drawn.shape
+    if rows * num_data > _TABLE:
+        ranked = np.sort(drawn * size + np.arange(size), axis=1)  # by index, then by place
+        row, rank = np.nonzero(ranked[:, 1:] // size == ranked[:, :-1] // size)
+        found = np.zeros(drawn.shape, dtype=bool)
+        found[row, ranked[row, rank + 1] % size] = True
+        return found
+    # What is written last stays, so the places are written from the last to the first. Nothing is read that
+    # has not been written.
+    first = np.empty(rows * num_data, dtype=np.int32)
+    flat = (drawn + num_data * np.arange(rows)[:, None]).ravel()
+    place = np.tile(np.arange(size, dtype=np.int32), rows)
+    first[flat[::-1]] = place[::-1]
+    return (first[flat] != place).reshape(drawn.shape)

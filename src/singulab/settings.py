@@ -56,7 +56,7 @@ class Settings:
     batch_size: int | None = None  # B; None = the loader's, or 128
     relative_error: float = 0.02  # wanted standard error of λ̂, relative to λ̂
     max_gradients: float | None = None  # budget in gradient units
-    burn_in: float = 1 / 3  # share of the production draws that is dropped
+    burn_in: float = 0.2  # share of the production draws that is dropped
     num_draws: int | None = None  # fixed number of steps, for settings that are not adaptive
     note: str = ""  # where these come from, or what is wrong with them
     found: Mapping[str, float | str] = field(

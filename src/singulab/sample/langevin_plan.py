@@ -37,7 +37,7 @@ class LangevinPlan(Plan):
     LARGEST_WITH_MOMENTUM = 0.15
     SMALLEST = 0.003
     MEMORY = 0.8  # largest a
-    WARM_UP = 0.25  # share of the budget, at most of the default budget
+    WARM_UP = 0.2  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
     FIRST_STRETCH = 1000  # steps of production before it may be found long enough
     DEAREST_CONTROL = 0.1  # share of the budget that ∇L_n(w*) may cost

@@ -33,7 +33,7 @@ FIELDS = (
     "noise_bias",
 )
 
-_LOOK_EVERY = 4  # steps between looks at what costs passes over all weights: the last three fields
+LOOK_EVERY = 4  # steps between looks at what costs passes over all weights: the last three fields
 
 
 class Simulation:
@@ -76,6 +76,11 @@ class Simulation:
         self._per_weight = 1 / torch.tensor(whole, dtype=center.dtype, device=device)
         self.cost = 0.0  # gradient units spent by the loop
         self.lost_updates = 0.0  # share of weights that a step left exactly where they were
+        one = torch.ones(num_chains, 1, dtype=center.dtype, device=device)
+        self._blank = (
+            one * torch.nan,
+            one * 0.0,
+        )  # what is recorded where a kernel has no such number
         self._seen: dict[int, Tensor] = {}  # the last look, by first chain of a group
         self.records: list[Tensor] = []  # (chain, len(FIELDS) + components) per recorded step
         if position is None:
@@ -111,7 +116,7 @@ class Simulation:
         )
 
     def _looks(self, group: Sequence[int]) -> bool:
-        return self.step % _LOOK_EVERY == 0 or group[0] not in self._seen
+        return self.step % LOOK_EVERY == 0 or group[0] not in self._seen
 
     def _init(self, position: Tensor) -> list[Any]:
         states = []
@@ -153,7 +158,7 @@ class Simulation:
                         stayed += float(self.potential.total(same)) / self.potential.dim
                     self.cost += target.cost
                 if record:
-                    self.records.append(torch.cat(rows))
+                    self.records.append(rows[0] if len(rows) == 1 else torch.cat(rows))
                 self.lost_updates = stayed / self.num_chains
                 self.step += 1
                 if on_step is not None:
@@ -165,13 +170,14 @@ class Simulation:
         dtype = info.position.dtype
         if info.acceptance is not None or self._looks(group):
             self._seen[group[0]] = self._look(info, group)
-        if info.acceptance is None:
-            acceptance = torch.full_like(excess[:, :1], torch.nan)
-        else:
-            acceptance = info.acceptance.unsqueeze(1)
-        linear = info.evaluation.linear_noise
-        linear = torch.zeros_like(excess[:, 0]) if linear is None else linear
-        fields = (excess[:, :1], excess[:, -1:], acceptance, linear.unsqueeze(1))
+        nothing, zero = self._blank
+        acceptance, linear = info.acceptance, info.evaluation.linear_noise
+        fields = (
+            excess[:, :1],
+            excess[:, -1:],
+            nothing[: len(group)] if acceptance is None else acceptance.unsqueeze(1),
+            zero[: len(group)] if linear is None else linear.unsqueeze(1),
+        )
         return torch.cat([*(field.to(dtype) for field in fields), self._seen[group[0]]], 1)
 
     def _look(self, info: Info, group: Sequence[int]) -> Float[Tensor, "chain field"]:
