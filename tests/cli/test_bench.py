@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def run(config, on_progress):
     on_progress("counting", 0.0)
     on_progress("counting", 0.5)
     rows = [{"seed": seed, "error": seed / 3, "passed": seed < 5} for seed in config.seeds]
-    return {"rows": rows, "passed": all(row["passed"] for row in rows)}
+    return {
+        "rows": rows,
+        "summary": {"all": {"rows": len(rows)}},
+        "promises": {"small seeds": max(config.seeds) < 5},
+        "passed": all(row["passed"] for row in rows),
+    }
 '''
 
 
@@ -58,6 +64,8 @@ def test_a_failed_benchmark_exits_1_and_people_read_its_rows(checkout, capsys):
     assert "0.3333" not in out
     assert "2.333" in out
     assert "failed" in out
+    assert re.search(r"rows +2", out)
+    assert re.search(r"small seeds +no", out)
     assert not (checkout / "benchmarks" / "records").exists()
 
 

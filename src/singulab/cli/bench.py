@@ -3,7 +3,8 @@
 A benchmark is ``benchmarks/NAME.py`` with a frozen dataclass ``Config``, a child of :class:`BenchConfig`,
 and ``run(config, on_progress) -> dict``; ``on_progress(what, share)`` is told what is under way and which
 share of all is done. ``rows`` in that dict is a list of flat dicts, shown as a table;
-``passed`` is its verdict, True if absent. Both land in ``benchmarks/records/DATE_NAME.json`` together with
+``summary``, if there is one, is a dict or a dict of dicts, and ``promises`` says of each whether it was kept;
+``passed`` is the verdict, True if absent. All land in ``benchmarks/records/DATE_NAME.json`` together with
 the machine, the versions and the config, seeds included.
 """
 
@@ -109,11 +110,29 @@ def _run(name: str, module: ModuleType, config: BenchConfig, console: Console) -
         **result,
     }
     console.print(drawn(table(result.get("rows", []))))
+    for summed in (table(_summaries(result)), table(_promises(result))):
+        if summed.rows:
+            console.print(drawn(summed))
     if config.record:
         path = FOLDER / "records" / f"{date:%Y-%m-%d}_{name}.json"
         write_json(path, finite(record))
         console.print(f"\nRecord: {path}")
     return Outcome(data=record, passed=bool(result.get("passed", True)))
+
+
+def _summaries(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row per number of the summary, one column per group."""
+    summary = result.get("summary", {})
+    grouped = summary if all(isinstance(part, dict) for part in summary.values()) else {"": summary}
+    names = dict.fromkeys(name for part in grouped.values() for name in part)
+    return [
+        {"summary": name} | {k: part.get(name) for k, part in grouped.items()} for name in names
+    ]
+
+
+def _promises(result: dict[str, Any]) -> list[dict[str, Any]]:
+    kept = result.get("promises", {})
+    return [{"promise": name, "kept": "yes" if held else "no"} for name, held in kept.items()]
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -130,4 +149,6 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "passed" if value else "failed"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
