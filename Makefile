@@ -53,6 +53,12 @@ reproduce: $(READY)
 	$(BIN)/singulab bench gold
 	$(BIN)/singulab bench truth
 	$(BIN)/singulab bench failures
+	$(BIN)/singulab bench off_minimum
+	$(BIN)/singulab bench rescaling
+	$(BIN)/singulab bench relu
+	$(BIN)/singulab bench resolution
+	$(BIN)/singulab bench chaos
+	$(BIN)/singulab bench scale
 
 # docs/reference.md from the docstrings, README's truth table and docs/trust.md from the records; tests fail when one
 # is out of date
