@@ -6,10 +6,14 @@ computed here. A record that this checkout lacks is said to be missing.
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # the pages are files, not a package
+import make_truth
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "records"
@@ -47,6 +51,7 @@ def page() -> str:
         section("Networks that no constant was chosen on", "truth", fresh),
         "![Errors in units of their own standard error, and error against budget beside other packages, where "
         "there is a record of it](trust.svg)",
+        section("Cases one by one", "truth", make_truth.cases),
         section("Beside other packages", "peers", peers),
         section("What each check catches", "failures", failures),
         *(section(title, name, told) for title, name, told in FURTHER if newest(name)),
@@ -62,7 +67,7 @@ def section(title: str, name: str, told: Any) -> str:
         return f"## {title}\n\nThere is no record of `singulab bench {name}` in this checkout."
     record, path = found
     source = f"From [{path}](../{path}), made on {record['date'][:10]} by `singulab bench {name}`."
-    return f"## {title}\n\n{source} {told(record)}"
+    return f"## {title}\n\n{source}\n\n{told(record)}"
 
 
 def fresh(record: Record) -> str:

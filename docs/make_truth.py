@@ -1,5 +1,7 @@
 """Writes the section of README.md between the marks `truth` from the newest truth record.
 
+The tables of single cases stand in docs/trust.md; docs/make_trust.py takes them from here.
+
 Records are made by ``make bench-truth`` (``singulab bench truth``); nothing is computed here.
 """
 
@@ -33,14 +35,7 @@ def section() -> str:
 
 
 def told(record: dict[str, Any], name: str) -> str:
-    """A record in words and tables."""
-    rows = record["rows"]
-    tuned = [
-        row
-        for row in rows
-        if row["group"] == "tuned" and row["localization"] == 100.0 and row["labels"] == "data"
-    ]
-    planes = [row for row in rows if row["group"] == "plane"]
+    """A record in words and a table."""
     parts = [
         f"From [{name}]({name}), made by `make bench-truth` on {record['date'][:10]}. The truth is what a "
         "perfect sampler returns at the same nβ and γ, not the asymptotic λ. No setting was given but γ, the labels "
@@ -48,6 +43,19 @@ def told(record: dict[str, Any], name: str) -> str:
         "are drawn by seed and played no part when the constants of the sampler were chosen; P1–P13 did.",
         "\n".join(group_table(record["summary"])),
     ]
+    return "\n\n".join(parts) + "\n"
+
+
+def cases(record: dict[str, Any]) -> str:
+    """The tables of P1–P13 and of the losses of two weights."""
+    rows = record["rows"]
+    tuned = [
+        row
+        for row in rows
+        if row["group"] == "tuned" and row["localization"] == 100.0 and row["labels"] == "data"
+    ]
+    planes = [row for row in rows if row["group"] == "plane"]
+    parts = []
     if tuned:
         parts += ["P1–P13 at γ = 100:", "\n".join(network_table(tuned))]
     if planes:
@@ -56,7 +64,7 @@ def told(record: dict[str, Any], name: str) -> str:
             "truth below it. *Flagged* means that the run itself failed a check.",
             "\n".join(plane_table(planes)),
         ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 GROUPS = {"fresh": "fresh networks", "tuned": "P1–P13", "plane": "losses of two weights"}
