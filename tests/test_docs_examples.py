@@ -243,6 +243,7 @@ def test_a_truth_record_becomes_three_tables(make_truth):
     assert "| median error | 16.2% |" in told
     assert "| 95% intervals that hold, of passing runs | – |" in told
     assert "| errors above 10%, and those that passed | 1, 0 |" in told
+    told = make_truth.cases(record)
     assert "| P3 | 30.50 ± 0.20 | 30.1 ± 0.5, 40.0 ± 0.5 | -1.3%, +31.1% | 1 of 2 |" in told
     assert "| L | n = 10³ | n = 10⁹ |" in told
     assert "| x²y² | 0.360 ± 0.004<br>0.3614 | none, *flagged*<br>0.4497 |" in told
