@@ -10,9 +10,9 @@ and m = 1 everywhere: what moves SGD is the flatness.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,23 +25,26 @@ from singulab.dynamics.problem import Problem, Weights
 from singulab.dynamics.replicas import Draws
 
 
-class Valley(Protocol):
+class Valley(ABC):
     """A function of two weights whose zeros are the minima of ½f²."""
 
     name: str
     start: tuple[float, float]  # on the valley, tr H = 1 beyond its least value
 
+    @abstractmethod
     def value(self, w: Weights) -> Float[Tensor, " replica"]:
         """The function f, one value per replica."""
 
+    @abstractmethod
     def slope(self, w: Weights) -> Weights:
         """Its gradient."""
 
+    @abstractmethod
     def coordinate(self, w: Weights) -> Float[Tensor, " replica"]:
         """Place along the valley, whose square is tr H up to a constant."""
 
 
-class Product:
+class Product(Valley):
     """f = θ₁θ₂; Δ = θ₁² − θ₂² obeys Δ' = Δ(1 − η²(f − e)²) exactly."""
 
     name = "θ₁θ₂"
@@ -57,7 +60,7 @@ class Product:
         return w[:, 0]
 
 
-class Control:
+class Control(Valley):
     """f = x√(1 + y²), weights (x, y): tr H = 1 + y² on the smooth valley x = 0."""
 
     name = "x√(1+y²)"

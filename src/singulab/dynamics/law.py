@@ -17,6 +17,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_continuous_lyapunov
+from scipy.optimize import brentq
 from scipy.sparse.linalg import LinearOperator, eigs, gmres
 
 from singulab.dynamics.problem import LinearProblem, Matrix
@@ -102,10 +103,7 @@ def stability_limit(problem: LinearProblem) -> float:
         low /= 10
         if low < 1e-15 * high:
             raise ValueError("The second moment diverges at every rate.")
-    while high / low > 1 + 1e-9:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if growth(problem, middle) < 1 else (low, middle)
-    return low
+    return float(brentq(lambda rate: growth(problem, rate) - 1, low, high, rtol=1e-10))
 
 
 def require_stable(problem: LinearProblem, rate: float) -> None:
