@@ -56,9 +56,9 @@ def test_a_constant_force_drives_a_constant_current():
 def test_a_temperature_out_of_step_with_the_force_drives_a_current_without_any_force_around():
     """∮L'/T ≠ 0 although ∮L' = 0."""
     d = ring(lambda x: 2 * np.sin(x), lambda x: 0.4 + 0.3 * np.cos(x - 1.5))
-    assert abs(d.current()) > 1e-3
-    flow = flow_of(d, d.stationary())
-    np.testing.assert_allclose(flow, d.current(), rtol=0.02)
+    assert abs(d.current()) > 1e-4
+    rest = np.linalg.svd(d.generator)[2][-1]
+    np.testing.assert_allclose(flow_of(d, rest / rest.sum()), d.current(), rtol=0.01)
 
 
 def flow_of(d, masses):
@@ -85,7 +85,7 @@ def test_the_generator_conserves_mass_and_rests_at_the_closed_form(periodic):
         assert (rates - np.diag(np.diag(rates)) >= 0).all()
         rest = np.linalg.svd(rates)[2][-1]
         apart.append(total_variation(rest / rest.sum(), d.stationary()))
-    assert apart[0] < 2e-4
+    assert apart[0] < 5e-4
     assert apart[0] / apart[1] == pytest.approx(4, rel=0.2)  # second order in the width of a cell
 
 

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -77,7 +76,7 @@ def test_classes_are_left_as_whole_numbers():
 
     network = Network(perceptron(), x, y, loss, batch_size=2)
     assert network.datum_gradients(network.weights).shape == (7, network.num_weights)
-    assert np.isfinite(network.gradient(network.weights[None], Draws(0, 1), 0)).all()
+    assert torch.isfinite(network.gradient(network.weights[None], Draws(0, 1), 0)).all()
 
 
 @pytest.mark.parametrize(

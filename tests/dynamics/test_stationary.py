@@ -39,6 +39,7 @@ def test_the_limits_are_those_of_a_likelihood(scan):
     assert abs(excess.z(H.sum() / 16)) < 3.5
     assert excess.se < 0.03 * excess.value
     assert abs(scan.slope_limit().value) < 0.05
+    assert scan.gibbs_limit().verdict == "not gibbs"
 
 
 def test_isotropic_noise_restores_gibbs():
@@ -46,6 +47,7 @@ def test_isotropic_noise_restores_gibbs():
     scan = stationary(problem, (0.02, 0.04), num_replicas=2000, relaxations=16, tolerance=0.1)
     assert scan.passed
     assert [point.gibbs.verdict for point in scan.points] == ["gibbs", "gibbs"]
+    assert scan.gibbs_limit().verdict == "gibbs"
     assert scan.slope_limit().value == pytest.approx(-1, abs=4 * scan.slope_limit().se)
     assert scan.slope_limit().se < 0.02
 

@@ -17,6 +17,7 @@ from singulab.dynamics.evidence import EVIDENCE, Evidence
 from singulab.dynamics.flow import balance, conservation_error, descent, flow
 from singulab.dynamics.gibbs import (
     GibbsTest,
+    agreement,
     gibbs_test,
     regional_temperatures,
     regional_thermometers,
@@ -89,6 +90,7 @@ __all__ = [
     "StreamingNoise",
     "TwoWells",
     "WidthScan",
+    "agreement",
     "balance",
     "completed",
     "conservation_error",

@@ -20,7 +20,7 @@ from scipy.stats import chi2, norm
 from torch import Tensor
 
 from singulab.dynamics.chain import Moment, Observable
-from singulab.dynamics.mean import Mean, means
+from singulab.dynamics.mean import Mean, Means, means
 from singulab.dynamics.problem import LinearProblem, Problem
 
 Verdict = Literal["gibbs", "not gibbs", "undecided"]
@@ -92,19 +92,34 @@ def gibbs_test(
         )
     pull = means(pulls)
     each = pull.value / volume.value
-    first = float(pull.value.sum() / volume.value.sum())
-    moments = means(pulls - first * divergences)
-    precision = np.linalg.inv(moments.covariance)
-    curvature = float(volume.value @ precision @ volume.value)
-    common = float(volume.value @ precision @ pull.value) / curvature
-    gap = pull.value - common * volume.value
-    distance = float(gap @ precision @ gap)
-    errors = means((pulls - each * divergences) / volume.value).se
-    relative = means((pulls - each * divergences) / volume.value)
+    errors = means((pulls - each * divergences) / volume.value).covariance
+    return agreement(Means(each, errors, replicas), tolerance=tolerance)
+
+
+def agreement(temperatures: Means, *, tolerance: float = 0.05) -> GibbsTest:
+    """The verdict of :func:`gibbs_test` on thermometers that have been read already.
+
+    Args:
+        temperatures: T_φ of each field with the covariance of their errors.
+        tolerance: relative.
+
+    Raises:
+        ValueError: fewer than 2 fields, or a tolerance that is not positive.
+    """
+    each, count = temperatures.value, len(temperatures.value)
+    if count < 2:
+        raise ValueError(f"A Gibbs test compares at least 2 fields, got {count}.")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance must be positive, got {tolerance:g}.")
+    weights = np.linalg.solve(temperatures.covariance, np.ones(count))
+    information = float(weights.sum())
+    weights /= information
+    common = float(weights @ each)
+    gap = each - common
+    distance = float(gap @ np.linalg.solve(temperatures.covariance, gap))
     # T_φ/T − 1: the common temperature is an average of the same fields, so their errors are correlated.
-    weights = precision @ volume.value * volume.value / curvature
-    turned = (np.eye(count) - weights[None, :] * (each / common)[:, None]) / common
-    off, off_se = each / common - 1, relative.linear(turned).se
+    turned = (np.eye(count) - np.multiply.outer(each / common, weights)) / common
+    off, off_se = each / common - 1, temperatures.linear(turned).se
     reach = float(norm.isf(_FALSE_ALARM / (2 * count)))
     verdict: Verdict = "undecided"
     if (np.abs(off) - reach * off_se > tolerance).any():
@@ -112,8 +127,8 @@ def gibbs_test(
     elif (np.abs(off) + reach * off_se < tolerance).all():
         verdict = "gibbs"
     return GibbsTest(
-        temperatures=tuple(Mean(float(t), float(se)) for t, se in zip(each, errors, strict=True)),
-        temperature=Mean(common, curvature**-0.5),
+        temperatures=tuple(temperatures[k] for k in range(count)),
+        temperature=Mean(common, information**-0.5),
         chi2=distance,
         p_value=float(chi2.sf(distance, count - 1)),
         spread=float(np.abs(off).max()),

@@ -83,9 +83,9 @@ class LineChain(Problem):
         self.well, self.rate, self.fading = well, rate, fading
 
     def gradient(self, w: Weights, draws: Draws, step: int) -> Weights:
-        temperature = torch.from_numpy(self.well.temperatures(w.numpy(), fading=self.fading))
-        noise = (2 * temperature / self.rate).sqrt() * draws.normal(step, 1)
-        return self.mean_gradient(w) - noise
+        temperature = self.well.temperatures(w[:, 0].numpy(), fading=self.fading)
+        scale = torch.from_numpy(np.sqrt(2 * temperature / self.rate))
+        return self.mean_gradient(w) - scale[:, None] * draws.normal(step, 1)
 
     def mean_gradient(self, w: Weights) -> Weights:
         return w / (1 + w**2)

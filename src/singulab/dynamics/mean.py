@@ -5,6 +5,7 @@ therefore one independent draw, and the spread between replicas is the error of 
 """
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,8 @@ class Mean(NamedTuple):
         return {"value": self.value, "se": self.se}
 
 
-class Means(NamedTuple):
+@dataclass(frozen=True)
+class Means:
     """Several means over the same replicas, with the covariance of their errors."""
 
     value: Float[np.ndarray, " k"]
@@ -38,7 +40,7 @@ class Means(NamedTuple):
     def se(self) -> Float[np.ndarray, " k"]:
         return np.sqrt(np.diag(self.covariance))
 
-    def __getitem__(self, index: int) -> Mean:  # type: ignore[override]
+    def __getitem__(self, index: int) -> Mean:
         return Mean(float(self.value[index]), float(self.se[index]))
 
     def p_value(self, exact: Float[np.ndarray, " k"]) -> float:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import chi2
 from torch import Tensor
 
@@ -52,12 +52,12 @@ class RingChain(Problem):
         return np.sqrt(2 * self.rate * self.diffusion.temperature(x))
 
     def gradient(self, w: Weights, draws: Draws, step: int) -> Weights:
-        x = w.numpy()
-        noise = self._deviation(x) / self.rate * draws.normal(step, 1).numpy()
-        return torch.from_numpy(self.diffusion.slope(x) - noise)
+        x = w[:, 0].numpy()
+        noise = self._deviation(x) / self.rate * draws.normal(step, 1)[:, 0].numpy()
+        return torch.from_numpy(self.diffusion.slope(x) - noise)[:, None]
 
     def mean_gradient(self, w: Weights) -> Weights:
-        return torch.from_numpy(self.diffusion.slope(w.numpy()))
+        return torch.from_numpy(self.diffusion.slope(w[:, 0].numpy()))[:, None]
 
     def loss(self, w: Weights) -> Float[Tensor, " replica"]:
         """Not known from its slope alone: NaN."""
@@ -164,7 +164,7 @@ def ring_run(
     )
 
 
-def _chi2(counts: Float[np.ndarray, " bin"], law: Float[np.ndarray, " bin"]) -> float:
+def _chi2(counts: Int[np.ndarray, " bin"], law: Float[np.ndarray, " bin"]) -> float:
     """p-value of counts under a law; bins that expect fewer than 5 are put together."""
     wanted = law * counts.sum()
     rare = wanted < 5

@@ -18,7 +18,7 @@ from singulab.dynamics.chain import (
     outer,
     simulate,
 )
-from singulab.dynamics.gibbs import GibbsTest, gibbs_test, thermometers
+from singulab.dynamics.gibbs import GibbsTest, agreement, gibbs_test, thermometers
 from singulab.dynamics.law import (
     diffusion_covariance,
     excess_loss,
@@ -124,6 +124,30 @@ class StationaryScan:
         """The slope of log Σ against log h at η → 0: −1 under a Gibbs law, 0 at a likelihood's minimum."""
         slopes = [covariance_slope(p.gibbs.temperatures, self.hessian) for p in self.points]
         return self._limit([s.value for s in slopes], [s.se for s in slopes], degree)
+
+    def gibbs_limit(self, *, degree: int = 1) -> GibbsTest:
+        """The Gibbs test of the law at η → 0, on T/η of every direction.
+
+        A chain at a finite rate is off a Gibbs law by about ηλ_max/2 whatever its noise; this verdict is not. Errors of
+        different directions are taken as independent, which holds to first order in η.
+        """
+        count = len(self.points[0].gibbs.temperatures)
+        found = [
+            self._limit(
+                [p.gibbs.temperatures[k].value / p.rate for p in self.points],
+                [p.gibbs.temperatures[k].se / p.rate for p in self.points],
+                degree,
+            )
+            for k in range(count)
+        ]
+        return agreement(
+            Means(
+                np.array([one.value for one in found]),
+                np.diag([one.se**2 for one in found]),
+                self.num_replicas,
+            ),
+            tolerance=self.points[0].gibbs.tolerance,
+        )
 
     def _limit(self, values: Sequence[float], errors: Sequence[float], degree: int) -> Limit:
         rates = np.array([point.rate for point in self.points])
