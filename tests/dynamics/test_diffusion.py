@@ -148,13 +148,15 @@ def test_the_transition_has_the_mean_and_spread_of_a_step():
     assert there @ away**2 - (there @ away) ** 2 == pytest.approx(0.04 * temperature, rel=1e-8)
 
 
+@pytest.mark.parametrize("relaxations", [0.5, 8.0])
 @pytest.mark.parametrize("kind", ["homoskedastic", "state_dependent"])
-def test_replicas_on_a_ring_follow_the_exact_law_of_the_chain(kind):
+def test_replicas_on_a_ring_follow_the_exact_law_of_the_chain_to_equilibrium(kind, relaxations):
     """A sound run fails by chance 1 time in 1 000 in each assertion."""
     wells = TwoWells(mean_temperature=0.5)
-    run = ring_run(
-        RingChain(getattr(wells, kind)(), 0.05), region=wells.flat, num_replicas=4000, relaxations=8
-    )
+    chain = RingChain(getattr(wells, kind)(), 0.05)
+    run = ring_run(chain, region=wells.flat, num_replicas=4000, relaxations=relaxations)
+    rest = chain.stationary() @ wells.flat(chain.diffusion.centers)
+    assert (abs(run.exact_inside - rest) < 0.001) == (relaxations > 1)
     assert run.p_value > 1e-3
     assert abs(run.inside.z(run.exact_inside)) < 3.3
     assert run.inside.se < 0.01
@@ -250,6 +252,10 @@ def test_replicas_on_the_line_leave_where_there_is_no_equilibrium():
                 RingChain(TwoWells().homoskedastic(), 0.05), region=np.cos, num_bins=7
             ),
             "must divide 400",
+        ),
+        (
+            lambda: ring_run(RingChain(TwoWells().homoskedastic(), 0.05), region=np.cos, start=9.0),
+            "needs a start in",
         ),
     ],
 )
