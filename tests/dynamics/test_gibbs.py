@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
+from torch import nn
 
 from singulab.dynamics import (
     GaussianRegression,
+    Langevin,
+    Network,
     gibbs_test,
     isotropic,
     regional_temperatures,
     regional_thermometers,
     simulate,
+    thermometers_along,
 )
 
 H = np.array([1.0, 0.5, 0.1])
@@ -77,6 +81,47 @@ def test_fields_with_a_divergence_of_their_own():
         ).verdict
         == "not gibbs"
     )
+
+
+def logistic():
+    """Two weights, labels with a margin of doubt, and the minimum of the loss by Newton's method."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 2, generator=generator, dtype=torch.float64) * torch.tensor([2.0, 0.5])
+    y = torch.bernoulli(torch.sigmoid(x.sum(1)), generator=generator)[:, None]
+
+    def loss(output, target):
+        return nn.functional.softplus(output)[:, 0] - (output * target)[:, 0]
+
+    problem = Network(nn.Linear(2, 1, bias=False), x, y, loss, batch_size=4)
+    w = torch.zeros(2, dtype=torch.float64)
+    for _ in range(20):
+        p = torch.sigmoid(x @ w)
+        w = w - torch.linalg.solve((x.T * (p * (1 - p))) @ x / 60, x.T @ (p - y[:, 0]) / 60)
+    return problem, w
+
+
+@pytest.mark.parametrize("noise, verdict", [("langevin", "gibbs"), ("minibatch", "not gibbs")])
+def test_on_a_loss_that_is_no_parabola_isotropic_noise_gives_gibbs_and_minibatches_do_not(
+    noise, verdict
+):
+    problem, center = logistic()
+    rate, temperature = 0.1, 0.03
+    if noise == "langevin":
+        problem = Langevin(problem, temperature=temperature, rate=rate)
+    chains = simulate(
+        problem,
+        rate=rate,
+        num_steps=1300,
+        burn_in=300,
+        every=5,
+        num_replicas=256,
+        start=center,
+        observables={"pulls": thermometers_along(problem, center=center)},
+    )
+    found = gibbs_test(chains.averages["pulls"], tolerance=0.2)
+    assert found.verdict == verdict
+    if noise == "langevin":
+        assert found.temperature.value == pytest.approx(temperature, rel=0.05)
 
 
 @pytest.mark.parametrize(

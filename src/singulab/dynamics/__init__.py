@@ -22,6 +22,7 @@ from singulab.dynamics.gibbs import (
     regional_temperatures,
     regional_thermometers,
     thermometers,
+    thermometers_along,
 )
 from singulab.dynamics.label_noise import (
     Control,
@@ -43,6 +44,7 @@ from singulab.dynamics.network import Network
 from singulab.dynamics.noise import GradientNoise, StreamingNoise, gradient_noise, streamed_noise
 from singulab.dynamics.problem import (
     FullBatch,
+    Langevin,
     LinearProblem,
     Noisy,
     Problem,
@@ -73,6 +75,7 @@ __all__ = [
     "GibbsTest",
     "GradientNoise",
     "LabelNoise",
+    "Langevin",
     "Limit",
     "LineChain",
     "LinearProblem",
@@ -125,5 +128,6 @@ __all__ = [
     "stationary_covariance",
     "streamed_noise",
     "thermometers",
+    "thermometers_along",
     "total_variation",
 ]

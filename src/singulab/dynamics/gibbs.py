@@ -139,11 +139,29 @@ def agreement(temperatures: Means, *, tolerance: float = 0.05) -> GibbsTest:
 
 def thermometers(problem: LinearProblem) -> Observable:
     """(v·δ)(v·∇L) for every eigenvector v of the Hessian, in ascending order: fields with div φ = 1."""
-    vectors = torch.from_numpy(np.linalg.eigh(problem.hessian)[1])
+    vectors = torch.from_numpy(np.linalg.eigh(problem.hessian)[1].T.copy())
+    return thermometers_along(problem, center=problem.center, directions=vectors)
 
-    def observe(moment: Moment) -> Float[Tensor, "replica dim"]:
-        pull = problem.mean_gradient(moment.w) @ vectors
-        return ((moment.w - problem.center) @ vectors) * pull
+
+def thermometers_along(
+    problem: Problem,
+    *,
+    center: Float[Tensor, " dim"],
+    directions: Float[Tensor, "direction dim"] | None = None,
+) -> Observable:
+    """(v·δ)(v·∇L) along given directions of any problem: fields with div φ = 1.
+
+    Args:
+        problem: brings ∇L.
+        center: the point from which δ is counted; any will do, one near the minimum costs least variance.
+        directions: unit vectors v; None = the weights themselves.
+    """
+
+    def observe(moment: Moment) -> Float[Tensor, "replica direction"]:
+        away, pull = moment.w - center, problem.mean_gradient(moment.w)
+        if directions is None:
+            return away * pull
+        return (away @ directions.T) * (pull @ directions.T)
 
     return observe
 

@@ -4,6 +4,7 @@ The chain is w ← w − η g with E[g | w] = ∇L(w). A problem brings g; its n
 labels, or be put there on purpose.
 """
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -108,6 +109,39 @@ class FullBatch(LinearProblem):
 
     def multiplicative(self, second_moment: Matrix) -> Matrix:
         return np.zeros_like(second_moment)
+
+
+class Langevin(Problem):
+    """The full gradient of any problem with Gaussian noise alike in all directions and everywhere.
+
+    g = ∇L + √(2T/η)·ξ makes w ← w − ηg the Langevin chain of temperature T, whose law tends to e^{−L/T} as η → 0.
+
+    Args:
+        problem: its mean gradient is used.
+        temperature: T > 0.
+        rate: η that the chain will run at, > 0.
+
+    Raises:
+        ValueError: temperature or rate is not positive.
+    """
+
+    def __init__(self, problem: Problem, *, temperature: float, rate: float) -> None:
+        if not (temperature > 0 and rate > 0):
+            raise ValueError(
+                f"temperature and rate must be positive, got {temperature:g} and {rate:g}."
+            )
+        self.problem, self.num_weights = problem, problem.num_weights
+        self._scale = math.sqrt(2 * temperature / rate)
+
+    def gradient(self, w: Weights, draws: Draws, step: int) -> Weights:
+        added = draws.normal(step, self.num_weights, stream=1)
+        return self.problem.mean_gradient(w) + self._scale * added
+
+    def mean_gradient(self, w: Weights) -> Weights:
+        return self.problem.mean_gradient(w)
+
+    def loss(self, w: Weights) -> Float[Tensor, " replica"]:
+        return self.problem.loss(w)
 
 
 def isotropic(problem: LinearProblem, variance: float | None = None) -> Noisy:
