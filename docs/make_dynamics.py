@@ -50,18 +50,24 @@ def told(record: dict[str, Any], where: str) -> str:
     limits = tuple(
         (row["quantity"], number(row["value"], row["se"]), plain(row["expected"]))
         for row in record["rows"]
-        if row["part"] == "label noise" or (row["part"] == "stationary" and "η → 0" in row["quantity"])
+        if row["part"] == "label noise"
+        or (row["part"] == "stationary" and "η → 0" in row["quantity"])
     )
-    return "\n\n".join(
-        (
-            f"From {where}, made by `singulab bench dynamics` on {record['date'][:10]}; {held} of its {len(checked)} "
-            "comparisons with exact laws and known numbers hold.",
-            Table(("claim", "number", "value", "if the claim is right", "theory"), rows).markdown(),
-            "Limits at rate 0 of linear regression with H = diag(1, ½, ¼, ⅒) and B = 4, and label noise with η = .05, "
-            "σ = 1 and 1000 steps:",
-            Table(("number", "value", "expected"), limits).markdown(),
+    return (
+        "\n\n".join(
+            (
+                f"From {where}, made by `singulab bench dynamics` on {record['date'][:10]}; {held} of its "
+                f"{len(checked)} comparisons with exact laws and known numbers hold.",
+                Table(
+                    ("claim", "number", "value", "if the claim is right", "theory"), rows
+                ).markdown(),
+                "Limits at rate 0 of linear regression with H = diag(1, ½, ¼, ⅒) and B = 4, and label noise with "
+                "η = .05, σ = 1 and 1000 steps:",
+                Table(("number", "value", "expected"), limits).markdown(),
+            )
         )
-    ) + "\n"
+        + "\n"
+    )
 
 
 def number(value: float, se: float) -> str:

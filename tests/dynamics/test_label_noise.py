@@ -65,6 +65,20 @@ def test_label_noise_carries_both_functions_alike_though_one_has_no_singular_poi
     assert product.first_order == pytest.approx(0.2865, abs=5e-5)
 
 
+def test_the_second_order_law_is_ten_times_closer_than_the_first_order_one():
+    """At η = .1 and .05, with the same first-order law e^{−1.25}."""
+    for valley in VALLEYS:
+        for rate in (0.1, 0.05):
+            found = label_noise_drift(
+                valley, rate=rate, num_steps=round(2.5 / rate**2), num_replicas=4000
+            )
+            own = found.root_balance if valley.name == "θ₁θ₂" else found.coordinate
+            first = abs(own.value - found.first_order)
+            second = abs(own.value - found.second_order)
+            assert second < 0.1 * first + 3.5 * own.se
+            assert own.se < 0.15 * first
+
+
 def test_the_drift_tends_to_its_first_order_law():
     """The same e^{−1.25} by other ways to it: the distance to it shrinks about like η."""
     gaps = []

@@ -127,8 +127,8 @@ def attraction_to_zero(*, num_replicas: int = 10_000, seed: int = 0) -> tuple[Ev
             value=drift.root_balance.value,
             se=drift.root_balance.se,
             claimed=0.0,
-            theory=drift.first_order,
-            how=f"from (1, 0), σ = 1, {how}; theory is first order in η",
+            theory=drift.second_order,
+            how=f"from (1, 0), σ = 1, {how}; theory is second order in η, first order {drift.first_order:.4f}",
         ),
     )
 
@@ -150,8 +150,8 @@ def mechanism(*, num_replicas: int = 10_000, seed: int = 0) -> tuple[Evidence, .
             value=control.coordinate.value,
             se=control.coordinate.se,
             claimed=None,
-            theory=control.first_order,
-            how=how,
+            theory=control.second_order,
+            how=f"{how}; theory is second order in η, first order {control.first_order:.4f}",
         ),
         Evidence(
             claim=10,
@@ -159,8 +159,8 @@ def mechanism(*, num_replicas: int = 10_000, seed: int = 0) -> tuple[Evidence, .
             value=ratio,
             se=abs(ratio) * relative,
             claimed=1.0,
-            theory=1.0,
-            how=f"ratio of log E y and log √E[θ₁² − θ₂²]; {how}; theory is first order in η",
+            theory=math.log(control.second_order) / math.log(product.second_order),
+            how=f"ratio of log E y and log √E[θ₁² − θ₂²]; {how}; theory is second order in η, first order 1",
         ),
     )
 
@@ -338,7 +338,7 @@ def flatness(*, num_replicas: int = 4096, seed: int = 0) -> tuple[Evidence, ...]
             value=trace,
             se=2 * drift.root_balance.value * drift.root_balance.se,
             claimed=None,
-            theory=drift.first_order**2,
+            theory=drift.second_order**2,
             how=f"θ₁θ₂, η = {drift.rate:g}, σ = 1, {drift.num_steps} steps, {num_replicas} replicas",
         ),
     )

@@ -4,6 +4,10 @@ With f(θ) and labels e ~ N(0, σ²) around 0, SGD is θ ← θ − η(f − e)�
 ½f² has one eigenvalue, |∇f|² = tr H. Across the valley f is an AR(1) process with variance
 ησ²|∇f|²/2 to first order; along it the mean drift per step is −(η²σ²/4)∇ tr H.
 
+The second-order law follows what gradient flow conserves, Q(θ). It moves by ½η²(f − e)²·∇fᵀ∇²Q∇f per step, whose mean
+takes only the variance v of the coordinate across the valley: v' = (1 − ηh)²v + η²σ²h, h = tr H, up to terms that are
+smaller by another factor η.
+
 Both functions here begin at tr H = 1 and obey the same first-order law, coordinate·e^{−η²σ²n/2}. The valley of
 θ₁θ₂ is two crossing lines, singular at 0. The valley of x√(1 + y²) is the line x = 0 and has no singular point, λ = ½
 and m = 1 everywhere: what moves SGD is the flatness.
@@ -43,6 +47,10 @@ class Valley(ABC):
     def coordinate(self, w: Weights) -> Float[Tensor, " replica"]:
         """Place along the valley, whose square is tr H up to a constant."""
 
+    @abstractmethod
+    def second_order(self, rate: float, label_noise: float, num_steps: int) -> float:
+        """What is left of the coordinate, from 1, to second order in η."""
+
 
 class Product(Valley):
     """f = θ₁θ₂; Δ = θ₁² − θ₂² obeys Δ' = Δ(1 − η²(f − e)²) exactly."""
@@ -58,6 +66,15 @@ class Product(Valley):
 
     def coordinate(self, w: Weights) -> Float[Tensor, " replica"]:
         return w[:, 0]
+
+    def second_order(self, rate: float, label_noise: float, num_steps: int) -> float:
+        """√E Δ, from E[Δ' | θ] = Δ(1 − η²(σ² + f²)) with E f² = θ₁²v."""
+        balance, v = 1.0, 0.0
+        for _ in range(num_steps):
+            h = balance + v
+            balance *= 1 - rate**2 * (label_noise**2 + h * v)
+            v = (1 - rate * h) ** 2 * v + rate**2 * label_noise**2 * h
+        return math.sqrt(balance)
 
 
 class Control(Valley):
@@ -75,6 +92,20 @@ class Control(Valley):
 
     def coordinate(self, w: Weights) -> Float[Tensor, " replica"]:
         return w[:, 1]
+
+    def second_order(self, rate: float, label_noise: float, num_steps: int) -> float:
+        """E y, from Q = log y + (y² − x²)/2, ∇fᵀ∇²Q∇f = (1 − y²)(−x²/h) − h and E x² = v."""
+        log_y, v, q = 0.0, 0.0, 0.5
+        for _ in range(num_steps):
+            square = math.exp(2 * log_y)
+            h = 1 + square
+            kicked = label_noise**2 + h * v
+            q -= 0.5 * rate**2 * kicked * (h + (1 - square) * v / h)
+            v = (1 - rate * h) ** 2 * v + rate**2 * label_noise**2 * h
+            for _ in range(3):  # Newton: Q hardly moves in a step
+                square = math.exp(2 * log_y)
+                log_y -= (log_y + square / 2 - v / 2 - q) / (1 + square)
+        return math.exp(log_y)
 
 
 class LabelNoise(Problem):
@@ -124,7 +155,8 @@ class Drift:
     distance: Mean  # E|θ|
     deviation: float  # its standard deviation over replicas
     root_balance: Mean  # √E[θ₁² − θ₂²]; for the control √E[y² − x²], which nothing conserves
-    first_order: float  # start·e^{−η²σ²n/2}
+    first_order: float  # e^{−η²σ²n/2}
+    second_order: float  # of √E Δ for the product, of E y for the control
 
 
 def label_noise_drift(
@@ -183,6 +215,7 @@ def label_noise_drift(
         deviation=float(place.std(ddof=1)),
         root_balance=Mean(root, balance.se / (2 * root)),
         first_order=first_order(rate, label_noise, num_steps),
+        second_order=valley.second_order(rate, label_noise, num_steps),
     )
 
 
