@@ -72,6 +72,8 @@ def told(record: dict[str, Any], where: str) -> str:
 
 def number(value: float, se: float) -> str:
     """``value ± se``, or four digits of an exact number."""
+    if max(abs(value), se) < 1e-6:
+        return f"{value:.0e} ± {se:.0e}"
     return rounded(value, se) if se > 1e-9 * abs(value) else plain(value)
 
 

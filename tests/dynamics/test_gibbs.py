@@ -41,10 +41,10 @@ def test_temperatures_that_differ_are_not():
 
 
 def test_a_difference_within_the_tolerance_is_gibbs_although_it_is_seen():
-    found = gibbs_test(pulls([0.3, 0.3, 0.306], 1_000_000))
+    found = gibbs_test(pulls([0.3, 0.3, 0.306], 400_000))
     assert found.verdict == "gibbs"
     assert found.p_value < 1e-6
-    assert gibbs_test(pulls([0.3, 0.3, 0.306], 1_000_000), tolerance=0.005).verdict == "not gibbs"
+    assert gibbs_test(pulls([0.3, 0.3, 0.306], 400_000), tolerance=0.004).verdict == "not gibbs"
 
 
 def test_few_replicas_decide_nothing():
@@ -86,8 +86,8 @@ def test_fields_with_a_divergence_of_their_own():
 def logistic():
     """Two weights, labels with a margin of doubt, and the minimum of the loss by Newton's method."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(60, 2, generator=generator, dtype=torch.float64) * torch.tensor([2.0, 0.5])
-    y = torch.bernoulli(torch.sigmoid(x.sum(1)), generator=generator)[:, None]
+    x = torch.randn(200, 2, generator=generator, dtype=torch.float64) * torch.tensor([2.0, 0.7])
+    y = torch.bernoulli(torch.sigmoid(x.sum(1) / 2), generator=generator)[:, None]
 
     def loss(output, target):
         return nn.functional.softplus(output)[:, 0] - (output * target)[:, 0]
@@ -96,7 +96,7 @@ def logistic():
     w = torch.zeros(2, dtype=torch.float64)
     for _ in range(20):
         p = torch.sigmoid(x @ w)
-        w = w - torch.linalg.solve((x.T * (p * (1 - p))) @ x / 60, x.T @ (p - y[:, 0]) / 60)
+        w = w - torch.linalg.solve((x.T * (p * (1 - p))) @ x, x.T @ (p - y[:, 0]))
     return problem, w
 
 
@@ -105,23 +105,25 @@ def test_on_a_loss_that_is_no_parabola_isotropic_noise_gives_gibbs_and_minibatch
     noise, verdict
 ):
     problem, center = logistic()
-    rate, temperature = 0.1, 0.03
+    rate, temperature = 0.2, 0.03
     if noise == "langevin":
         problem = Langevin(problem, temperature=temperature, rate=rate)
     chains = simulate(
         problem,
         rate=rate,
-        num_steps=1300,
-        burn_in=300,
+        num_steps=450,
+        burn_in=200,
         every=5,
-        num_replicas=256,
+        num_replicas=512,
         start=center,
         observables={"pulls": thermometers_along(problem, center=center)},
     )
-    found = gibbs_test(chains.averages["pulls"], tolerance=0.2)
+    found = gibbs_test(chains.averages["pulls"], tolerance=0.25)
     assert found.verdict == verdict
     if noise == "langevin":
-        assert found.temperature.value == pytest.approx(temperature, rel=0.05)
+        # T/(1 − ηh/2) in a direction of curvature h ≤ 1, to first order.
+        assert -4 * found.temperature.se < found.temperature.value - temperature
+        assert found.temperature.value < temperature / (1 - rate / 2) + 4 * found.temperature.se
 
 
 @pytest.mark.parametrize(
