@@ -24,6 +24,7 @@ from singulab.dynamics.mean import Mean, Means, means
 from singulab.dynamics.problem import LinearProblem, Problem
 
 Verdict = Literal["gibbs", "not gibbs", "undecided"]
+FEWEST = 10  # replicas per field, so that their covariance can be told
 _FALSE_ALARM = 1e-3  # of the whole verdict, shared among the fields
 
 
@@ -76,9 +77,9 @@ def gibbs_test(
     replicas, count = pulls.shape
     if count < 2:
         raise ValueError(f"A Gibbs test compares at least 2 fields, got {count}.")
-    if replicas < 10 * count:
+    if replicas < FEWEST * count:
         raise ValueError(
-            f"A Gibbs test of {count} fields needs at least {10 * count} replicas, got {replicas}."
+            f"A Gibbs test of {count} fields needs at least {FEWEST * count} replicas, got {replicas}."
         )
     if not tolerance > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance:g}.")

@@ -1,5 +1,7 @@
 """Linear regression with the unit-variance likelihood: ℓ(w) = ½(y − x·w)², the problem whose law is exact."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -149,5 +151,5 @@ def checked_hessian(hessian: Float[np.ndarray, "..."]) -> Matrix:
 def _check(batch_size: int, label_noise: float) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    if not label_noise >= 0:
-        raise ValueError(f"label_noise must be 0 or more, got {label_noise:g}.")
+    if not 0 <= label_noise < math.inf:
+        raise ValueError(f"label_noise must be 0 or more and finite, got {label_noise:g}.")

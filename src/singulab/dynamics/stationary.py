@@ -18,7 +18,7 @@ from singulab.dynamics.chain import (
     outer,
     simulate,
 )
-from singulab.dynamics.gibbs import GibbsTest, agreement, gibbs_test, thermometers
+from singulab.dynamics.gibbs import FEWEST, GibbsTest, agreement, gibbs_test, thermometers
 from singulab.dynamics.law import (
     diffusion_covariance,
     excess_loss,
@@ -30,6 +30,7 @@ from singulab.dynamics.mean import Limit, Mean, Means, limit
 from singulab.dynamics.problem import LinearProblem, Matrix
 
 FORGETTING = 8.0  # relaxation times before the first moment: the start is forgotten to e^{−16}
+MOST_STEPS = 1e7  # of one replica
 _ALARM = 1e-4  # p-value below which a measurement contradicts the exact law
 
 
@@ -200,8 +201,25 @@ def stationary(
         )
     for rate in rates:
         require_stable(problem, rate)
-    if not relaxations > 0:
-        raise ValueError(f"relaxations must be positive, got {relaxations:g}.")
+    if not 0 < relaxations < math.inf:
+        raise ValueError(f"relaxations must be positive and finite, got {relaxations:g}.")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance must be positive, got {tolerance:g}.")
+    if not np.trace(problem.noise) > 0:
+        raise ValueError(
+            "Without gradient noise SGD ends at the minimum: there is no law to measure."
+        )
+    if num_replicas < FEWEST * problem.num_weights:
+        raise ValueError(
+            f"A Gibbs test of {problem.num_weights} directions needs at least "
+            f"{FEWEST * problem.num_weights} replicas, got {num_replicas}."
+        )
+    longest = (FORGETTING + relaxations) / (min(rates) * np.linalg.eigvalsh(problem.hessian)[0])
+    if longest > MOST_STEPS:
+        raise ValueError(
+            f"The flattest direction would need {longest:.1g} steps at rate {min(rates):g}, more than "
+            f"{MOST_STEPS:.0e}: take larger rates, fewer relaxations or larger curvatures."
+        )
     points = []
     for index, rate in enumerate(rates):
 
