@@ -1,4 +1,4 @@
-"""The numbers that decide what the seed post and its thread claim about SGD.
+"""The numbers that decide what a post on singular learning theory and its thread claim about SGD.
 
 Every function returns numbers with their errors, beside what they would be if the claim were right and what theory
 says they are. Deciding is left to whoever keeps the ledger of claims; ``EVIDENCE`` is what it calls.
