@@ -60,9 +60,10 @@ reproduce: $(READY)
 	$(BIN)/singulab bench chaos
 	$(BIN)/singulab bench scale
 
-# docs/reference.md from the docstrings, README's truth table and docs/trust.md from the records; tests fail when one
-# is out of date
+# docs/reference.md from the docstrings, README's truth table, docs/trust.md and the tables of docs/dynamics.md from the
+# records; tests fail when one is out of date
 docs: $(READY)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_truth.py
 	$(BIN)/python docs/make_trust.py
+	$(BIN)/python docs/make_dynamics.py

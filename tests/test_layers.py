@@ -21,7 +21,7 @@ LAYERS = (
         "losses",
         "checkpoint",
     },
-    {"landscape"},
+    {"landscape", "dynamics"},
     {"potential"},
     {"settings", "trace"},
     {"sample"},
@@ -34,6 +34,8 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 USERS_OF_ZOO = {"zoo", "cli"}
+# Beside the stream, usable alone.
+ALONE = {"dynamics": {"dynamics", "errors", "rng"}}
 # What an extra brings is imported in the function that needs it, so that the core works without it.
 # The modules of cli are themselves imported that way.
 OPTIONAL = {"datasets", "jinja2", "matplotlib", "rich", "sklearn", "transformers", "tyro"}
@@ -81,6 +83,8 @@ def violations(subject: str, code: str) -> list[str]:
             continue
         elif RANK[target] > RANK[subject] or (target == "zoo" and subject not in USERS_OF_ZOO):
             found.append(f"{subject} imports {name}, which lies above it")
+        elif target not in ALONE.get(subject, {target}):
+            found.append(f"{subject} imports {name}, but stands beside the stream")
     return found
 
 
@@ -111,6 +115,9 @@ def test_imports_go_one_way(path):
         ("measure", "from singulab import measure_everything"),
         ("measure", "import singulab as sl"),
         ("report", "import matplotlib.pyplot as plt"),
+        ("dynamics", "from singulab.landscape.model import ModelLandscape"),
+        ("dynamics", "from singulab.data import Data"),
+        ("dynamics", "from singulab.report.figure import lines"),
     ],
 )
 def test_a_broken_arrow_is_found(subject, code):
@@ -125,6 +132,8 @@ def test_a_broken_arrow_is_found(subject, code):
         ("report", "def page():\n    import jinja2"),
         ("cli", "from singulab.zoo.digits import digits"),
         ("cli", "import singulab as sl"),
+        ("dynamics", "from singulab.rng import generator"),
+        ("report", "from singulab.dynamics.stationary import StationaryScan"),
     ],
 )
 def test_an_arrow_along_the_order_is_allowed(subject, code):
