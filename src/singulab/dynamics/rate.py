@@ -4,9 +4,9 @@ The posterior of a regular model is close to N(w*, (nH)⁻¹). With the law Σ =
 
     KL(N(0, Σ) | N(0, (nH)⁻¹)) = ½(n tr(HΣ) − d − log det(nHΣ))
 
-is least at η* = d/(n tr HΣ₁) = 2d/(n tr E[b bᵀ]) = 2Bd/(n tr C), the best constant rate of Mandt, Hoffman and Blei. The
-rule η = 2N·n_b/D of a post on singular learning theory, here *the post*, is the same formula with tr C = 1. Neither knows that SGD diverges above 2/λ_max,
-nor that Σ ∝ H⁻¹ needs isotropic noise.
+is least at η* = d/(n tr HΣ₁) = 2d/(n tr E[b bᵀ]) = 2Bd/(n tr C), the best constant rate of Mandt, Hoffman and Blei.
+The rule η = 2N·n_b/D of a post on singular learning theory, here *the post*, is the same formula with tr C = 1.
+Neither knows that SGD diverges above 2/λ_max, nor that Σ ∝ H⁻¹ needs isotropic noise.
 """
 
 import math

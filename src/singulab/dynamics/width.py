@@ -1,6 +1,7 @@
 """The mean squared partial derivative of a network's loss against its size: is it O(1/N)?
 
-A post on singular learning theory takes σ², the mean square of ∂ℓ/∂w over data and weights, to be O(1/N) in the number N of weights.
+A post on singular learning theory takes σ², the mean square of ∂ℓ/∂w over data and weights, to be O(1/N) in the
+number N of weights.
 """
 
 import math
