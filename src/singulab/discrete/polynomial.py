@@ -1,0 +1,161 @@
+"""Polynomials with rational coefficients: read from text, evaluated on integers without rounding."""
+
+import ast
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+Terms = Mapping[tuple[int, ...], Fraction]
+
+_MOST_POWER = 64
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """Σ coefficient · product of variables to their powers.
+
+    Example:
+        >>> Polynomial.parse("x*y + 1/2").terms
+        {(1, 1): Fraction(1, 1), (0, 0): Fraction(1, 2)}
+    """
+
+    variables: tuple[str, ...]
+    terms: Terms  # powers of the variables → coefficient, none of them 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Polynomial":
+        """Read sums, differences, products and whole powers of names and numbers; ``^`` is a power.
+
+        Variables are in the order of the alphabet. Decimals are exact: 0.1 is 1/10.
+
+        Raises:
+            ValueError: the text is something else.
+        """
+        try:
+            tree = ast.parse(text.replace("^", "**").strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ValueError(f"polynomial must be text such as 'x*y' or 'y^2 - x^3', got {text!r}.") from None
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        variables = tuple(sorted(names))
+        if not variables:
+            raise ValueError(f"polynomial needs at least one variable, got {text!r}.")
+        terms = _read(tree, variables)
+        if not any(terms.values()):
+            raise ValueError(f"polynomial must not be 0 everywhere, got {text!r}.")
+        return cls(variables, {powers: c for powers, c in terms.items() if c})
+
+    @property
+    def degree(self) -> int:
+        return max(map(sum, self.terms))
+
+    def scaled(self, mesh: Fraction) -> tuple[dict[tuple[int, ...], int], Fraction]:
+        """Integer coefficients C and a factor s with p(mesh·k) = s·ΣC·k^powers."""
+        exact = {powers: c * mesh ** sum(powers) for powers, c in self.terms.items()}
+        common = math.lcm(*(c.denominator for c in exact.values()))
+        whole = {powers: int(c * common) for powers, c in exact.items()}
+        shared = math.gcd(*whole.values())
+        return {p: c // shared for p, c in whole.items()}, Fraction(shared, common)
+
+
+def at_most(
+    coefficients: Mapping[tuple[int, ...], int],
+    points: Sequence[Int64[np.ndarray, " point"]],
+    limit: int,
+) -> Bool[np.ndarray, " point"]:
+    """Whether |ΣC·k^powers| ≤ limit at integer points, exactly.
+
+    Where no value can leave 62 bits, in int64. Else in float64 with a bound of its rounding error, and
+    points that this leaves open are computed with Python's integers.
+    """
+    reach = [int(np.abs(axis).max(initial=0)) for axis in points]
+    largest = sum(
+        abs(c) * math.prod(r**p for r, p in zip(reach, powers, strict=True))
+        for powers, c in coefficients.items()
+    )
+    if limit >= largest:
+        return np.ones(len(points[0]), bool)
+    if largest < 2**62:
+        whole = np.zeros(len(points[0]), np.int64)
+        for powers, c in coefficients.items():
+            whole += _monomial(np.int64(c), points, powers)
+        return np.abs(whole) <= limit
+    real = [axis.astype(np.float64) for axis in points]
+    value, size = np.zeros(len(real[0])), np.zeros(len(real[0]))
+    for powers, c in coefficients.items():
+        term = _monomial(np.float64(c), real, powers)
+        value += term
+        size += np.abs(term)
+    error = size * 2.0**-52 * (len(coefficients) + 2 * max(map(sum, coefficients)) + 2)
+    below = np.abs(value) <= limit
+    for open_ in np.flatnonzero(np.abs(np.abs(value) - float(limit)) <= error):
+        point = [int(axis[open_]) for axis in points]
+        exact = sum(
+            c * math.prod(k**p for k, p in zip(point, powers, strict=True))
+            for powers, c in coefficients.items()
+        )
+        below[open_] = abs(exact) <= limit
+    return below
+
+
+def _monomial(c: np.generic, points: Sequence[np.ndarray], powers: tuple[int, ...]) -> np.ndarray:
+    value = np.full(len(points[0]), c)
+    for axis, power in zip(points, powers, strict=True):
+        for _ in range(power):
+            value *= axis
+    return value
+
+
+def _read(node: ast.expr, variables: tuple[str, ...]) -> dict[tuple[int, ...], Fraction]:
+    constant = (0,) * len(variables)
+    if isinstance(node, ast.Name):
+        place = variables.index(node.id)
+        return {tuple(int(i == place) for i in range(len(variables))): Fraction(1)}
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return {constant: Fraction(str(node.value))}
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        sign = -1 if isinstance(node.op, ast.USub) else 1
+        return {p: sign * c for p, c in _read(node.operand, variables).items()}
+    if isinstance(node, ast.BinOp):
+        left, right = _read(node.left, variables), _read(node.right, variables)
+        if isinstance(node.op, ast.Add):
+            return _sum(left, right)
+        if isinstance(node.op, ast.Sub):
+            return _sum(left, {p: -c for p, c in right.items()})
+        if isinstance(node.op, ast.Mult):
+            return _product(left, right)
+        fixed = right.get(constant, Fraction(0)) if set(right) <= {constant} else None
+        if isinstance(node.op, ast.Div) and fixed:
+            return {p: c / fixed for p, c in left.items()}
+        if isinstance(node.op, ast.Pow) and fixed is not None:
+            if fixed.denominator == 1 and 0 <= fixed <= _MOST_POWER:
+                result = {constant: Fraction(1)}
+                for _ in range(int(fixed)):
+                    result = _product(result, left)
+                return result
+    raise ValueError(
+        f"a polynomial is made of +, -, *, division by numbers and whole powers up to {_MOST_POWER}, "
+        f"got {ast.unparse(node)!r}."
+    )
+
+
+def _sum(
+    left: Mapping[tuple[int, ...], Fraction], right: Mapping[tuple[int, ...], Fraction]
+) -> dict[tuple[int, ...], Fraction]:
+    return {
+        p: left.get(p, Fraction(0)) + right.get(p, Fraction(0)) for p in dict.fromkeys((*left, *right))
+    }
+
+
+def _product(
+    left: Mapping[tuple[int, ...], Fraction], right: Mapping[tuple[int, ...], Fraction]
+) -> dict[tuple[int, ...], Fraction]:
+    result: dict[tuple[int, ...], Fraction] = {}
+    for p, c in left.items():
+        for q, d in right.items():
+            powers = tuple(a + b for a, b in zip(p, q, strict=True))
+            result[powers] = result.get(powers, Fraction(0)) + c * d
+    return result
