@@ -170,7 +170,7 @@ def fibres(
         >>> from singulab.discrete import sign_network
         >>> found = fibres(sign_network(2, 3))
         >>> found.total, len(found), int(found.counts.sum())
-        (4096, 14, 4096)
+        (4096, 16, 4096)
     """
     total = _total(machine, num_draws)
     num_words = machine.functions(_one(machine)).shape[1]

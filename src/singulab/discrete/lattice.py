@@ -204,7 +204,7 @@ def count(
 
     Example:
         >>> count("x*y", 0.01, 0.01), crossing(0.01, 0.01).total
-        (Count(total=1145, near=305, points=40401), 1145)
+        (Count(total=1205, near=317, points=40401), 1205)
     """
     if isinstance(polynomial, str):
         polynomial = Polynomial.parse(polynomial)
@@ -267,9 +267,10 @@ def exponents(
     counts: Callable[[Number], int],
     etas: Sequence[Number],
     *,
+    power: int = 2,
     volume: Callable[[float], float] | None = None,
 ) -> tuple[Exponent, ...]:
-    """The count read as a volume exponent: λ_eff(η) = ½ d log count/d log η.
+    """The count read as a volume exponent: λ_eff(η) = (1/power)·d log count/d log η.
 
     |p| < η/2 is the set on which K = p² is below (η/2)², so λ of K is half of the slope in log η. As long as
     the lattice resolves the set this is the λ_eff of the volume; below, the count stands still and λ_eff is 0.
@@ -277,7 +278,8 @@ def exponents(
     Args:
         counts: η → number of points, such as ``lambda eta: crossing(eta, 1e-6).total``.
         etas: output meshes.
-        volume: η → volume of the set in the continuum, or c·η^{2λ} for a known λ.
+        power: 2 if the polynomial that was counted is an output p with K = p², 1 if it is K itself.
+        volume: η → volume of the set in the continuum, or c·η^{power·λ} for a known λ.
 
     Example:
         >>> at = exponents(lambda eta: crossing(eta, 1e-5).total, [1e-2, 1e-12])
@@ -288,10 +290,9 @@ def exponents(
     for eta in etas:
         exact = decimal(eta, "eta")
         low, high = float(exact) / math.sqrt(2), float(exact) * math.sqrt(2)
-        slope = math.log(counts(high) / counts(low)) / (2 * math.log(high / low))
-        smooth = None
-        if volume is not None:
-            smooth = math.log(volume(high) / volume(low)) / (2 * math.log(high / low))
+        width = power * math.log(high / low)
+        slope = math.log(counts(high) / counts(low)) / width
+        smooth = None if volume is None else math.log(volume(high) / volume(low)) / width
         found.append(Exponent(eta=float(exact), value=slope, continuum=smooth))
     return tuple(found)
 

@@ -81,7 +81,7 @@ class Machine:
 
     def digits(self, numbers: Int64[np.ndarray, " setting"]) -> Int64[np.ndarray, "setting weight"]:
         """Which level every weight of the numbered settings has."""
-        base = len(self._levels)
+        base = len(self.levels)
         digits = np.empty((len(numbers), self.num_weights), np.int64)
         rest = numbers
         for place in range(self.num_weights - 1, -1, -1):
@@ -90,7 +90,7 @@ class Machine:
 
     def values(self, digits: Int64[np.ndarray, "setting weight"]) -> Float[Tensor, "setting weight"]:
         """The weights that have these levels."""
-        values = np.asarray(self._levels.values)[digits]
+        values = np.asarray(self.levels.values)[digits]
         return torch.from_numpy(values).to(self.inputs.dtype)
 
     def functions_of_range(self, start: int, stop: int) -> Words:
@@ -127,7 +127,8 @@ class Machine:
         return found.to(self.inputs.dtype)
 
     @property
-    def _levels(self) -> Levels:
+    def levels(self) -> Levels:
+        """The levels of every weight."""
         if isinstance(self.weights, Gaussian):
             raise ValueError("Gaussian weights have no levels; draw them instead.")
         return self.weights
