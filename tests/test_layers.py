@@ -21,7 +21,7 @@ LAYERS = (
         "losses",
         "checkpoint",
     },
-    {"landscape"},
+    {"discrete", "landscape"},
     {"potential"},
     {"settings", "trace"},
     {"sample"},
@@ -38,6 +38,8 @@ USERS_OF_ZOO = {"zoo", "cli"}
 # The modules of cli are themselves imported that way.
 OPTIONAL = {"datasets", "jinja2", "matplotlib", "rich", "sklearn", "transformers", "tyro"}
 OPTIONAL_OF_CLI = {"rich", "tyro"}
+# Packages that stand beside the stream: what each may import of ours, but itself.
+BESIDE = {"discrete": {"errors", "rng"}}
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
@@ -79,6 +81,10 @@ def violations(subject: str, code: str) -> list[str]:
             found.append(f"{subject} imports {name}, which is no layer: name the module itself")
         elif target == "report" and inside[-1:] == ["figure"]:
             continue
+        elif subject in BESIDE and target not in BESIDE[subject] | {subject}:
+            found.append(f"{subject} imports {name}, and stands beside the stream")
+        elif target in BESIDE and RANK[subject] < RANK["report"] and subject != target:
+            found.append(f"{subject} imports {name}, which stands beside the stream")
         elif RANK[target] > RANK[subject] or (target == "zoo" and subject not in USERS_OF_ZOO):
             found.append(f"{subject} imports {name}, which lies above it")
     return found
@@ -108,6 +114,9 @@ def test_imports_go_one_way(path):
         ("zoo", "from singulab.development.curve import Curve"),
         ("development", "from singulab.zoo.digits import digits"),
         ("report", "from singulab.cli.main import main"),
+        ("discrete", "from singulab.files import write_atomic"),
+        ("discrete", "from singulab.potential import LocalPotential"),
+        ("zoo", "from singulab.discrete.fibres import fibres"),
         ("measure", "from singulab import measure_everything"),
         ("measure", "import singulab as sl"),
         ("report", "import matplotlib.pyplot as plt"),
@@ -125,6 +134,9 @@ def test_a_broken_arrow_is_found(subject, code):
         ("report", "def page():\n    import jinja2"),
         ("cli", "from singulab.zoo.digits import digits"),
         ("cli", "import singulab as sl"),
+        ("discrete", "from singulab.rng import generator"),
+        ("discrete", "from singulab.discrete.fibres import fibres"),
+        ("report", "from singulab.discrete.fibres import Fibres"),
     ],
 )
 def test_an_arrow_along_the_order_is_allowed(subject, code):

@@ -125,7 +125,11 @@ class Agreement:
 
 
 def agreement(
-    functions: Words, found: Fibres, expected: Float[np.ndarray, " function"], *, level: float = 0.001
+    functions: Words,
+    found: Fibres,
+    expected: Float[np.ndarray, " function"],
+    *,
+    level: float = 0.001,
 ) -> Agreement:
     """Compare independent draws with a law by χ² and by total variation.
 
@@ -160,7 +164,9 @@ def agreement(
         chi_square=chi_square,
         degrees=degrees,
         p_value=p_value,
-        total_variation=float((np.abs(counts / num_draws - expected).sum() + strangers / num_draws) / 2),
+        total_variation=float(
+            (np.abs(counts / num_draws - expected).sum() + strangers / num_draws) / 2
+        ),
         expected_total_variation=float(deviation.sum() / 2),
         total_variation_se=float(np.sqrt(np.maximum(variance, 0).sum()) / 2),
         passed=p_value >= level,
@@ -224,7 +230,11 @@ def metropolis(
         new_words = machine.functions(machine.values(proposed))
         new_losses = loss(machine.symbols(new_words))
         taken = np.log(random.random(num_chains)) < -beta * (new_losses - losses)
-        digits[taken], words[taken], losses[taken] = proposed[taken], new_words[taken], new_losses[taken]
+        digits[taken], words[taken], losses[taken] = (
+            proposed[taken],
+            new_words[taken],
+            new_losses[taken],
+        )
         if on_progress is not None:
             on_progress(step + 1, num_steps)
     return words
@@ -269,9 +279,7 @@ def _chi_square_tail(value: float, degrees: int) -> float:
     return float(torch.special.gammaincc(half[0], half[1]))
 
 
-def _mean_deviation(
-    p: Float[np.ndarray, " function"], n: int
-) -> Float[np.ndarray, " function"]:
+def _mean_deviation(p: Float[np.ndarray, " function"], n: int) -> Float[np.ndarray, " function"]:
     """E|share − p| of a binomial count: 2(1 − p)·(m/n)·C(n, m)p^m(1−p)^{n−m} with m = ⌊np⌋ + 1 (De Moivre)."""
     result = np.zeros_like(p)
     inside = (p > 0) & (p < 1)
@@ -279,9 +287,11 @@ def _mean_deviation(
     m = torch.floor(n * q) + 1
     whole = torch.tensor(float(n), dtype=torch.float64)
     log_mass = (
-        torch.lgamma(whole + 1) - torch.lgamma(m + 1) - torch.lgamma(whole - m + 1)
-        + m * q.log() + (whole - m) * torch.log1p(-q)
+        torch.lgamma(whole + 1)
+        - torch.lgamma(m + 1)
+        - torch.lgamma(whole - m + 1)
+        + m * q.log()
+        + (whole - m) * torch.log1p(-q)
     )
     result[inside] = (2 * (1 - q) * m / n * log_mass.exp()).numpy()
     return result
-

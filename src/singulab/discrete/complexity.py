@@ -28,9 +28,10 @@ def num_words(table: str) -> int:
     words, start = 0, 0
     while start < len(table):
         length = 1
-        while start + length <= len(table) and table.find(
-            table[start : start + length], 0, start + length - 1
-        ) != -1:
+        while (
+            start + length <= len(table)
+            and table.find(table[start : start + length], 0, start + length - 1) != -1
+        ):
             length += 1
         words += 1
         start += length

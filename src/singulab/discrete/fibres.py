@@ -1,6 +1,6 @@
 """The parameter–function map A: W → F of a finite machine, counted: function → number of settings.
 
-    P(f) = |A⁻¹(f)|/|W|,    A-complexity c(f) = −log P(f)  (nats)
+P(f) = |A⁻¹(f)|/|W|,    A-complexity c(f) = −log P(f)  (nats)
 """
 
 import math

@@ -42,7 +42,9 @@ class Interpolants:
         return float(self.error[self.complexity <= self.complexity.min() + 1e-12].mean())
 
 
-def interpolants(found: Fibres, targets: Sequence[int], chosen: Sequence[int]) -> Interpolants:
+def interpolants(
+    found: Fibres, targets: Sequence[int] | np.ndarray, chosen: Sequence[int] | np.ndarray
+) -> Interpolants:
     """The functions that fit, with posterior mass, complexity and error on the rest.
 
     Args:
@@ -122,7 +124,9 @@ def comparison(runs: Trained, found: Fibres, fits: Interpolants) -> Comparison:
     common = np.maximum(frequency, fits.mass) >= 2 / len(ended)
     enough = common.sum() >= 3
     correlation = (
-        spearman(frequency[common], fits.mass[common]) if enough else Correlation(math.nan, math.nan)
+        spearman(frequency[common], fits.mass[common])
+        if enough
+        else Correlation(math.nan, math.nan)
     )
     known = frequency * len(ended)
     mean = float(known @ fits.error / max(known.sum(), 1))

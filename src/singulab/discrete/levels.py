@@ -75,13 +75,13 @@ def uniform(num_levels: int, radius: float = 1.0) -> Levels:
     return Levels(values=tuple(np.linspace(-radius, radius, num_levels).tolist()))
 
 
-def lattice(mesh: float | str | Fraction, radius: float | str | Fraction = 1) -> Levels:
+def multiples(mesh: float | str | Fraction, radius: float | str | Fraction = 1) -> Levels:
     """The multiples of ``mesh`` > 0 in [−radius, radius].
 
     Both are read as exact decimals, so that 0.1 means 1/10 and a mesh of 0.1 reaches 1.
 
     Example:
-        >>> len(lattice(0.1))
+        >>> len(multiples(0.1))
         21
     """
     step, reach = decimal(mesh, "mesh"), decimal(radius, "radius")

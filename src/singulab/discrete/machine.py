@@ -11,7 +11,7 @@ from torch import Tensor
 
 from singulab.discrete.levels import Gaussian, Levels, binary
 from singulab.discrete.network import Layered
-from singulab.discrete.outputs import Outputs, Sign, Symbols, Words
+from singulab.discrete.outputs import SIGN, Outputs, Symbols, Words
 from singulab.rng import Purpose, fill_normal, generator
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -28,11 +28,13 @@ class Machine:
     first, choose the level of every weight. A machine with ``Gaussian`` weights can only be sampled.
     """
 
-    network: Network  # (weights [setting, weight], inputs [input, feature]) → [setting, input, output]
+    network: (
+        Network  # (weights [setting, weight], inputs [input, feature]) → [setting, input, output]
+    )
     num_weights: int
     weights: Levels | Gaussian
     inputs: Float[Tensor, "input feature"]  # all that the machine is ever asked
-    outputs: Outputs = Sign()
+    outputs: Outputs = SIGN
 
     def __post_init__(self) -> None:
         if self.num_weights < 1:
@@ -88,7 +90,9 @@ class Machine:
             rest, digits[:, place] = np.divmod(rest, base)
         return digits
 
-    def values(self, digits: Int64[np.ndarray, "setting weight"]) -> Float[Tensor, "setting weight"]:
+    def values(
+        self, digits: Int64[np.ndarray, "setting weight"]
+    ) -> Float[Tensor, "setting weight"]:
         """The weights that have these levels."""
         values = np.asarray(self.levels.values)[digits]
         return torch.from_numpy(values).to(self.inputs.dtype)

@@ -32,9 +32,7 @@ class Layered:
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ValueError(f"widths needs two or more positive numbers, got {self.widths}.")
         if self.activation not in ("relu", "tanh", "sign", "linear"):
-            raise ValueError(
-                f"activation is relu, tanh, sign or linear, got {self.activation!r}."
-            )
+            raise ValueError(f"activation is relu, tanh, sign or linear, got {self.activation!r}.")
         if not isinstance(self.biases, bool) and len(self.biases) != len(self.widths) - 1:
             raise ValueError(
                 f"{len(self.widths) - 1} layers need as many biases, got {len(self.biases)}."
@@ -61,7 +59,9 @@ class Layered:
 
     def parts(
         self, weights: Float[Tensor, "setting weight"]
-    ) -> Iterator[tuple[Float[Tensor, "setting unit fan_in"], Float[Tensor, "setting unit 1"] | None]]:
+    ) -> Iterator[
+        tuple[Float[Tensor, "setting unit fan_in"], Float[Tensor, "setting unit 1"] | None]
+    ]:
         """Matrix and biases of every layer, as views."""
         start = 0
         for fan_in, units, bias in self.layers:

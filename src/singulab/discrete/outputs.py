@@ -87,6 +87,7 @@ class Rounding:
 
 
 Outputs = Sign | Argmax | Rounding
+SIGN = Sign()
 
 
 def packed(bits: Bool[np.ndarray, "function bit"]) -> Words:
@@ -116,6 +117,6 @@ def text(symbols: Symbols) -> list[str]:
         >>> text(np.array([[0, 1, 1]]))
         ['011']
     """
-    if symbols.size and not (0 <= symbols.min() and symbols.max() <= 9):
+    if symbols.size and not (symbols.min() >= 0 and symbols.max() <= 9):
         raise ValueError("only symbols from 0 to 9 can be written as digits.")
     return [row.tobytes().decode() for row in (symbols + ord("0")).astype(np.uint8)]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
 Terms = Mapping[tuple[int, ...], Fraction]
 
@@ -38,7 +37,9 @@ class Polynomial:
         try:
             tree = ast.parse(text.replace("^", "**").strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ValueError(f"polynomial must be text such as 'x*y' or 'y^2 - x^3', got {text!r}.") from None
+            raise ValueError(
+                f"polynomial must be text such as 'x*y' or 'y^2 - x^3', got {text!r}."
+            ) from None
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         variables = tuple(sorted(names))
         if not variables:
@@ -63,49 +64,64 @@ class Polynomial:
 
 def at_most(
     coefficients: Mapping[tuple[int, ...], int],
-    points: Sequence[Int64[np.ndarray, " point"]],
-    limit: int,
-) -> Bool[np.ndarray, " point"]:
-    """Whether |ΣC·k^powers| ≤ limit at integer points, exactly.
+    axes: Sequence[np.ndarray],
+    limits: Sequence[int],
+) -> list[np.ndarray]:
+    """Whether |ΣC·k^powers| ≤ limit at integer points, exactly, for every limit.
 
     Where no value can leave 62 bits, in int64. Else in float64 with a bound of its rounding error, and
     points that this leaves open are computed with Python's integers.
+
+    Args:
+        coefficients: C by powers.
+        axes: an int64 array per variable; their shapes broadcast to that of the points.
+        limits: integers ≥ 0.
     """
-    reach = [int(np.abs(axis).max(initial=0)) for axis in points]
+    reach = [int(np.abs(axis).max(initial=0)) for axis in axes]
     largest = sum(
         abs(c) * math.prod(r**p for r, p in zip(reach, powers, strict=True))
         for powers, c in coefficients.items()
     )
-    if limit >= largest:
-        return np.ones(len(points[0]), bool)
+    shape = np.broadcast_shapes(*(axis.shape for axis in axes))
     if largest < 2**62:
-        whole = np.zeros(len(points[0]), np.int64)
+        whole = np.zeros(shape, np.int64)
         for powers, c in coefficients.items():
-            whole += _monomial(np.int64(c), points, powers)
-        return np.abs(whole) <= limit
-    real = [axis.astype(np.float64) for axis in points]
-    value, size = np.zeros(len(real[0])), np.zeros(len(real[0]))
+            whole += _monomial(np.int64(c), axes, powers)
+        np.abs(whole, out=whole)
+        return [whole <= min(limit, 2**62) for limit in limits]
+    real = [axis.astype(np.float64) for axis in axes]
+    value, size = np.zeros(shape), np.zeros(shape)
     for powers, c in coefficients.items():
         term = _monomial(np.float64(c), real, powers)
         value += term
         size += np.abs(term)
-    error = size * 2.0**-52 * (len(coefficients) + 2 * max(map(sum, coefficients)) + 2)
-    below = np.abs(value) <= limit
-    for open_ in np.flatnonzero(np.abs(np.abs(value) - float(limit)) <= error):
-        point = [int(axis[open_]) for axis in points]
-        exact = sum(
-            c * math.prod(k**p for k, p in zip(point, powers, strict=True))
-            for powers, c in coefficients.items()
-        )
-        below[open_] = abs(exact) <= limit
-    return below
+    error = size * (2.0**-52 * (len(coefficients) + 2 * max(map(sum, coefficients)) + 2))
+    np.abs(value, out=value)
+    found = []
+    for limit in limits:
+        below = value <= limit
+        for place in zip(*np.nonzero(np.abs(value - float(limit)) <= error), strict=True):
+            point = [int(np.broadcast_to(axis, shape)[place]) for axis in axes]
+            exact = sum(
+                c * math.prod(k**p for k, p in zip(point, powers, strict=True))
+                for powers, c in coefficients.items()
+            )
+            below[place] = abs(exact) <= limit
+        found.append(below)
+    return found
 
 
-def _monomial(c: np.generic, points: Sequence[np.ndarray], powers: tuple[int, ...]) -> np.ndarray:
-    value = np.full(len(points[0]), c)
-    for axis, power in zip(points, powers, strict=True):
+def _monomial(c: np.generic, axes: Sequence[np.ndarray], powers: tuple[int, ...]) -> np.ndarray:
+    """One term; variables that share a shape are multiplied before they are spread over the points."""
+    factors: dict[tuple[int, ...], np.ndarray] = {}
+    for axis, power in zip(axes, powers, strict=True):
         for _ in range(power):
-            value *= axis
+            held = factors.get(axis.shape)
+            factors[axis.shape] = axis if held is None else held * axis
+    smallest_first = sorted(factors.values(), key=lambda factor: factor.size)
+    value = np.asarray(c)
+    for factor in smallest_first:
+        value = value * factor
     return value
 
 
@@ -130,12 +146,12 @@ def _read(node: ast.expr, variables: tuple[str, ...]) -> dict[tuple[int, ...], F
         fixed = right.get(constant, Fraction(0)) if set(right) <= {constant} else None
         if isinstance(node.op, ast.Div) and fixed:
             return {p: c / fixed for p, c in left.items()}
-        if isinstance(node.op, ast.Pow) and fixed is not None:
-            if fixed.denominator == 1 and 0 <= fixed <= _MOST_POWER:
-                result = {constant: Fraction(1)}
-                for _ in range(int(fixed)):
-                    result = _product(result, left)
-                return result
+        whole = fixed is not None and fixed.denominator == 1 and 0 <= fixed <= _MOST_POWER
+        if isinstance(node.op, ast.Pow) and whole:
+            result = {constant: Fraction(1)}
+            for _ in range(int(fixed or 0)):
+                result = _product(result, left)
+            return result
     raise ValueError(
         f"a polynomial is made of +, -, *, division by numbers and whole powers up to {_MOST_POWER}, "
         f"got {ast.unparse(node)!r}."
@@ -146,7 +162,8 @@ def _sum(
     left: Mapping[tuple[int, ...], Fraction], right: Mapping[tuple[int, ...], Fraction]
 ) -> dict[tuple[int, ...], Fraction]:
     return {
-        p: left.get(p, Fraction(0)) + right.get(p, Fraction(0)) for p in dict.fromkeys((*left, *right))
+        p: left.get(p, Fraction(0)) + right.get(p, Fraction(0))
+        for p in dict.fromkeys((*left, *right))
     }
 
 

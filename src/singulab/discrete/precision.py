@@ -217,7 +217,7 @@ def vanishing_pairs(name: str) -> VanishingPairs:
 
     Example:
         >>> vanishing_pairs("float8_e4m3fn").vanishing
-        5392
+        3204
     """
     values = patterns(name)
     positive = np.sort(values[values > 0])

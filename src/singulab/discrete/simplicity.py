@@ -73,7 +73,9 @@ def upper_bound(log2_probability: Numbers, complexity: Numbers) -> Bound:
 
 def predicted_bound(num_symbols: int, complexity: Numbers, *, num_letters: int = 2) -> Bound:
     """The bound before anything is fitted: a = log₂(number of functions)/largest complexity, b = 0."""
-    return Bound(slope=num_symbols * math.log2(num_letters) / float(complexity.max()), intercept=0.0)
+    return Bound(
+        slope=num_symbols * math.log2(num_letters) / float(complexity.max()), intercept=0.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -68,7 +68,9 @@ class Tally:
             functions = np.ascontiguousarray(arrays["functions"], np.int64).view(np.uint64)
             counts = np.ascontiguousarray(arrays["counts"], np.int64)
         except KeyError as error:
-            raise ValueError(f"a tally needs done, functions and counts; {error} is missing.") from None
+            raise ValueError(
+                f"a tally needs done, functions and counts; {error} is missing."
+            ) from None
         if functions.ndim != 2 or counts.shape != (len(functions),) or counts.sum() != done:
             raise ValueError(
                 f"the counts of this tally add up to {counts.sum()}, not to the {done} that were done."

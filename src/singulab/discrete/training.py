@@ -29,7 +29,9 @@ class Optimiser:
     learning_rate: float = 0.1  # η
     batch_size: int = 0  # data of a step, drawn with replacement; 0 = all
     num_steps: int = 2_000  # at most
-    temperature: float = 0.0  # T: noise √(2ηT) on every weight and step, so that e^{−L/T} is stationary
+    temperature: float = (
+        0.0  # T: noise √(2ηT) on every weight and step, so that e^{−L/T} is stationary
+    )
     until_fit: bool = True  # a run stops when all training data are right for the first time
 
     def __post_init__(self) -> None:
@@ -48,15 +50,17 @@ class Trained:
     """Where the runs ended."""
 
     weights: Float[Tensor, "run weight"]
-    functions: Words  # on all inputs of the machine; of finite levels after rounding to the nearest one
+    functions: (
+        Words  # on all inputs of the machine; of finite levels after rounding to the nearest one
+    )
     fit: Bool[np.ndarray, " run"]  # every training symbol is right
     diverged: Bool[np.ndarray, " run"]  # the weights are no longer finite
 
 
 def trained(
     machine: Machine,
-    targets: Sequence[int],
-    chosen: Sequence[int],
+    targets: Sequence[int] | np.ndarray,
+    chosen: Sequence[int] | np.ndarray,
     *,
     num_runs: int,
     optimiser: Optimiser | None = None,
