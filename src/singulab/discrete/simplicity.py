@@ -55,7 +55,10 @@ def pearson(x: Numbers, y: Numbers, *, seed: int = 0) -> Correlation:
 
 
 def upper_bound(log2_probability: Numbers, complexity: Numbers) -> Bound:
-    """The line over the most probable function of every complexity, raised until it lies above all of them.
+    """The lowest line above all functions: of all such lines the one that is least at the mean complexity.
+
+    It runs along the edge of the convex hull over that point, the mean being over the different complexities that
+    occur. Functions that were met once make a floor which flattens it: leave them out.
 
     Raises:
         ValueError: fewer than two different complexities.
@@ -65,10 +68,21 @@ def upper_bound(log2_probability: Numbers, complexity: Numbers) -> Bound:
         raise ValueError("a bound needs functions of at least two complexities, got one.")
     highest = np.full(len(levels), -np.inf)
     np.maximum.at(highest, place, log2_probability)
-    x = levels - levels.mean()
-    slope = float(x @ highest / (x @ x))
-    intercept = float((highest - slope * levels).max())
-    return Bound(slope=-slope, intercept=intercept)
+    hull: list[int] = []
+    for level in range(len(levels)):
+        while len(hull) >= 2 and _turns_up(levels, highest, hull[-2], hull[-1], level):
+            hull.pop()
+        hull.append(level)
+    middle = levels.mean()
+    right = next(k for k in range(1, len(hull)) if levels[hull[k]] >= middle)
+    a, b = hull[right - 1], hull[right]
+    slope = float((highest[b] - highest[a]) / (levels[b] - levels[a]))
+    return Bound(slope=-slope, intercept=float(highest[a] - slope * levels[a]))
+
+
+def _turns_up(x: Numbers, y: Numbers, a: int, b: int, c: int) -> bool:
+    """Whether b lies on or below the chord from a to c."""
+    return bool((y[b] - y[a]) * (x[c] - x[a]) <= (y[c] - y[a]) * (x[b] - x[a]))
 
 
 def predicted_bound(num_symbols: int, complexity: Numbers, *, num_letters: int = 2) -> Bound:
