@@ -72,7 +72,7 @@ def test_packing_is_undone(num_bits, rows, seed):
     assert words.shape == (rows, -(-num_bits // 64))
     assert np.array_equal(unpacked(words, num_bits), bits)
     if num_bits <= 63:
-        values = [int("".join("01"[b] for b in row), 2) for row in bits]
+        values = [int("".join("01"[int(b)] for b in row), 2) for row in bits]
         assert words[:, 0].tolist() == values
 
 

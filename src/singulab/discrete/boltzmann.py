@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt64
 
 from singulab.discrete.fibres import Fibres
 from singulab.discrete.machine import Machine
@@ -20,6 +20,7 @@ from singulab.discrete.tally import Counts, Tally
 from singulab.rng import Purpose, generator
 
 Losses = Float[np.ndarray, " function"]
+Draws = UInt64[np.ndarray, "draw word"]
 LossOfSymbols = Callable[[Symbols], Losses]
 
 _LEAST_EXPECTED = 5.0  # of a class of the χ² test
@@ -125,7 +126,7 @@ class Agreement:
 
 
 def agreement(
-    functions: Words,
+    functions: Draws,
     found: Fibres,
     expected: Float[np.ndarray, " function"],
     *,
@@ -173,7 +174,7 @@ def agreement(
     )
 
 
-def tallied(functions: Words, found: Fibres) -> tuple[Counts, int]:
+def tallied(functions: Draws, found: Fibres) -> tuple[Counts, int]:
     """How often each function of ``found`` was drawn, and how many draws are of none of them."""
     drawn = Tally.empty(functions.shape[1]).with_words(functions).merged()
     place = {row.tobytes(): index for index, row in enumerate(found.functions)}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -260,7 +261,7 @@ class SignNetwork(Machine):
 
     def _block(self, begin: int) -> np.ndarray:
         """The words of one block of settings, which begins at a multiple of its length."""
-        sum_bits: list[np.ndarray] = []
+        sum_bits: list[Any] = []  # arrays, or scalars where a block holds one value
         for unit in range(self.num_hidden):
             carry = self._word(unit, begin) ^ self._negation(unit, begin)
             for place, bits in enumerate(sum_bits):
@@ -283,7 +284,7 @@ class SignNetwork(Machine):
     def _kept(self) -> dict[tuple[str, int], np.ndarray]:
         return {}
 
-    def _word(self, unit: int, begin: int) -> np.ndarray:
+    def _word(self, unit: int, begin: int) -> Any:
         width = self._fan_in
         shift = self.num_hidden + width * (self.num_hidden - 1 - unit)
         if shift + width <= 16:  # these digits run through the same values in every block
@@ -295,7 +296,7 @@ class SignNetwork(Machine):
             return self.unit_words[begin >> shift & (1 << width) - 1]
         return self.unit_words[(self._low | begin) >> shift & (1 << width) - 1]
 
-    def _negation(self, unit: int, begin: int) -> np.ndarray:
+    def _negation(self, unit: int, begin: int) -> Any:
         """All ones where the output weight of a unit is −1."""
         dtype = self.unit_words.dtype
         shift = self.num_hidden - 1 - unit
@@ -315,7 +316,7 @@ class SignNetwork(Machine):
         return fan_in + bias
 
 
-def _at_least(sum_bits: list[np.ndarray], threshold: int) -> np.ndarray:
+def _at_least(sum_bits: list[Any], threshold: int) -> Any:
     """Bits where a sum, given place by place, is ``threshold`` or more: a comparison from the highest place."""
     above, equal = None, None
     for place in range(len(sum_bits) - 1, -1, -1):

@@ -9,6 +9,7 @@ from jaxtyping import Int64, UInt64
 from singulab.discrete.outputs import Words
 
 Counts = Int64[np.ndarray, " function"]
+Rows = UInt64[np.ndarray, "row word"]
 
 _DENSE_BITS = 16  # functions below 2^16 are counted in a table
 
@@ -24,13 +25,13 @@ class Tally:
     done: int = 0
     functions: Words
     counts: Counts
-    pending: tuple[tuple[Words, Counts], ...] = ()
+    pending: tuple[tuple[np.ndarray, np.ndarray], ...] = ()  # functions and counts
 
     @classmethod
     def empty(cls, num_words: int) -> "Tally":
         return cls(functions=np.empty((0, num_words), np.uint64), counts=np.empty(0, np.int64))
 
-    def with_words(self, words: Words) -> "Tally":
+    def with_words(self, words: Rows) -> "Tally":
         """The tally after these settings too."""
         found = unique(words)
         pending = (*self.pending, found)
@@ -78,7 +79,7 @@ class Tally:
         return cls(done=done, functions=functions, counts=counts)
 
 
-def unique(words: Words) -> tuple[Words, Counts]:
+def unique(words: Rows) -> tuple[Words, Counts]:
     """Distinct rows and how often each occurs."""
     if words.shape[1] > 1:
         return added(words, np.ones(len(words), np.int64))
@@ -92,7 +93,7 @@ def unique(words: Words) -> tuple[Words, Counts]:
     return flat[starts][:, None], np.diff(np.append(starts, len(flat)))
 
 
-def added(words: Words, counts: Counts) -> tuple[Words, Counts]:
+def added(words: Rows, counts: Int64[np.ndarray, " row"]) -> tuple[Words, Counts]:
     """Equal rows united, their counts added.
 
     Rows of several words are brought together by a hash of 64 bits; if two different rows ever share one, they
@@ -112,7 +113,7 @@ def added(words: Words, counts: Counts) -> tuple[Words, Counts]:
     return words[starts], np.add.reduceat(counts[order], starts)
 
 
-def _mixed(words: Words) -> UInt64[np.ndarray, " function"]:
+def _mixed(words: Rows) -> UInt64[np.ndarray, " row"]:
     """A hash of every row, by the finaliser of SplitMix64 after every word."""
     mixed = np.zeros(len(words), np.uint64)
     for column in words.T:
