@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from singulab.discrete.levels import Levels
 from singulab.discrete.machine import Machine
+from singulab.discrete.network import Layered
 from singulab.discrete.outputs import Argmax, Rounding, Sign, Words
 from singulab.rng import Purpose, fill_normal, generator
 
@@ -91,6 +92,10 @@ def trained(
         raise ValueError(
             f"chosen needs one or more places from 0 to {len(wanted) - 1}, got {list(chosen)}."
         )
+    if num_runs < 1:
+        raise ValueError(f"num_runs must be at least 1, got {num_runs}.")
+    if isinstance(machine.network, Layered) and machine.network.activation == "sign":
+        raise ValueError("sign units have no gradient; train a network of relu or tanh units.")
     parts = []
     for first in range(0, num_runs, _TOGETHER):
         parts.append(_group(machine, wanted, places, optimiser, seed, first // _TOGETHER))
