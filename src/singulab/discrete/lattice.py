@@ -224,7 +224,7 @@ def counts(
     exact_etas = [decimal(eta, "eta") for eta in etas]
     step, reach = decimal(mesh, "mesh"), decimal(radius, "radius")
     dim = len(polynomial.variables)
-    at = [Fraction(str(c)) for c in point] if point is not None else [Fraction(0)] * dim
+    at = [Fraction(0)] * dim if point is None else [_coordinate(c) for c in point]
     if len(at) != dim:
         raise ValueError(f"{dim} variables need a point of as many coordinates, got {len(at)}.")
     half = int(reach / step)
@@ -272,6 +272,13 @@ def _slabs(dim: int, half: int) -> Iterator[tuple[list[np.ndarray], np.ndarray]]
             leading.append((k - half)[:, None])
         for begin in range(-half, half + 1, long):
             yield leading[::-1], np.arange(begin, min(begin + long, half + 1), dtype=np.int64)[None]
+
+
+def _coordinate(value: Number | int) -> Fraction:
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"point must be finite numbers, got {value!r}.") from None
 
 
 def _ball(centre: Sequence[int], common: int) -> dict[tuple[int, ...], int]:
