@@ -158,6 +158,7 @@ def test_a_damaged_state_is_named(capsys, tmp_path):
     "flags, sentence",
     [
         (["--widths", "7", "40", "1"], "at most 2^36 are enumerated"),
+        (["--widths", "3", "999999999", "1"], "at most 2^36 are enumerated"),
         (["--weights", "gaussian", "--activation", "relu"], "give num_draws"),
         (["--weights", "quaternary"], "--weights is binary"),
         (["--weights", "grid:1"], "at least 2 levels"),

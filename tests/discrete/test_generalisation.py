@@ -102,6 +102,7 @@ def test_training_is_compared_with_the_posterior():
     seen = comparison(runs, found, fits)
     assert seen.num_fit == runs.fit.sum() > 450
     assert seen.correlation.value > 0.4
+    assert not seen.verdict.passed  # close to the posterior, and yet not a sample of it
     assert seen.total_variation < 0.5
     assert seen.frequency.sum() + seen.num_strangers / seen.num_fit == pytest.approx(1)
     assert abs(seen.error - float(seen.frequency @ fits.error)) < 0.02
@@ -122,6 +123,7 @@ def test_draws_of_the_posterior_itself_agree_with_it():
         fits,
     )
     assert seen.correlation.value > 0.5
+    assert seen.verdict.passed
     # Half of Σ|share − mass| over some ten heavy functions among n draws is about √(functions/(2πn)).
     assert seen.total_variation < 2 * math.sqrt(len(fits) / (2 * math.pi * seen.num_fit))
     assert abs(seen.error - fits.bayes_error) < 4 * seen.error_se

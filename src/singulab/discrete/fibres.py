@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
+from singulab.discrete.levels import Gaussian
 from singulab.discrete.machine import Machine
 from singulab.discrete.outputs import Symbols, Words
 from singulab.discrete.tally import Counts, Tally
@@ -213,15 +214,16 @@ def _total(machine: Machine, num_draws: int | None) -> int:
         if num_draws < 1:
             raise ValueError(f"num_draws must be at least 1, got {num_draws}.")
         return num_draws
-    settings = machine.num_settings
-    if settings is None:
+    if isinstance(machine.weights, Gaussian):
         raise ValueError("Gaussian weights are no finite set to enumerate; give num_draws.")
-    if settings > MOST_SETTINGS:
+    size = machine.num_weights * math.log2(len(machine.weights))
+    if size > MOST_SETTINGS.bit_length() - 1:
         raise ValueError(
-            f"this machine has about 2^{math.log2(settings):.0f} settings, and at most "
+            f"this machine has about 2^{size:.0f} settings, and at most "
             f"2^{MOST_SETTINGS.bit_length() - 1} are enumerated; give num_draws to sample it."
         )
-    return settings
+    assert machine.num_settings is not None
+    return machine.num_settings
 
 
 def _fits(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
-from singulab.discrete.boltzmann import tallied
+from singulab.discrete.boltzmann import Agreement, agreement, tallied
 from singulab.discrete.fibres import Fibres
 from singulab.discrete.simplicity import Correlation, spearman
 from singulab.discrete.training import Trained
@@ -92,9 +92,14 @@ class Comparison:
     num_fit: int  # runs that fit
     num_strangers: int  # of them, at a function that the fibres do not hold
     correlation: Correlation  # Spearman of frequency and mass over functions with either of 2/num_fit or more
-    total_variation: float
+    verdict: Agreement  # of the hypothesis that the runs are draws of the posterior
     error: float  # mean error off the training set of the runs that fit
     error_se: float
+
+    @property
+    def total_variation(self) -> float:
+        """½Σ|P_SGD − P_B|; ``verdict`` says how much of it as many exact draws would show."""
+        return self.verdict.total_variation
 
     def to_dict(self) -> dict[str, float | int]:
         return {
@@ -103,6 +108,7 @@ class Comparison:
             "correlation": self.correlation.value,
             "correlation_se": self.correlation.se,
             "total_variation": self.total_variation,
+            "p_value": self.verdict.p_value,
             "error": self.error,
             "error_se": self.error_se,
         }
@@ -128,6 +134,8 @@ def comparison(runs: Trained, found: Fibres, fits: Interpolants) -> Comparison:
         if enough
         else Correlation(math.nan, math.nan)
     )
+    posterior = np.zeros(len(found))
+    posterior[fits.place] = fits.mass
     known = frequency * len(ended)
     mean = float(known @ fits.error / max(known.sum(), 1))
     variance = float(known @ (fits.error - mean) ** 2 / max(known.sum(), 1))
@@ -137,7 +145,7 @@ def comparison(runs: Trained, found: Fibres, fits: Interpolants) -> Comparison:
         num_fit=len(ended),
         num_strangers=strangers,
         correlation=correlation,
-        total_variation=float((np.abs(frequency - fits.mass).sum() + strangers / len(ended)) / 2),
+        verdict=agreement(ended, found, posterior),
         error=mean,
         error_se=math.sqrt(variance / max(known.sum(), 1)),
     )

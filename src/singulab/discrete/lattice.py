@@ -103,8 +103,7 @@ def crossing(eta: Number, mesh: Number, radius: Number = 1) -> Crossing:
     most_of_disk = min(int(exact_eta / step**2), 2 * side * side)
     if max(most, most_of_disk) >= 2**62:
         raise ValueError(
-            f"mesh {float(step):g} is too fine for eta {float(exact_eta):g}: η/ε² must stay below 2^62, "
-            f"and is {float(exact_eta / step**2):.3g}."
+            f"mesh {float(step):g} is too fine for eta {float(exact_eta):g}: η/ε² must stay below 2^62."
         )
     return Crossing(
         eta=exact_eta,
@@ -229,10 +228,10 @@ def counts(
         raise ValueError(f"{dim} variables need a point of as many coordinates, got {len(at)}.")
     half = int(reach / step)
     width = 2 * half + 1
-    points = width**dim
+    points = width ** min(dim, 100)
     if points > MOST_POINTS:
         raise ValueError(
-            f"the box holds {float(points):.3g} lattice points, and at most 2^34 are counted; take a "
+            f"the box holds about 2^{points.bit_length() - 1} lattice points, and at most 2^34 are counted; take a "
             f"coarser mesh."
         )
     coefficients, factor = polynomial.scaled(step)

@@ -4,6 +4,7 @@ Every function returns the values in float64, one entry per pattern that the mac
 float format are two patterns with one value, and are counted twice on purpose.
 """
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,6 +19,7 @@ FORMATS: dict[str, torch.dtype] = {
     "float8_e4m3fn": torch.float8_e4m3fn,
     "float8_e5m2": torch.float8_e5m2,
 }
+_LEAST = Fraction(1, 10**100)
 _PATTERNS = {8: torch.uint8, 16: torch.int16}
 
 
@@ -114,12 +116,22 @@ def decimal(value: float | str | Fraction, name: str) -> Fraction:
     """A positive number read as the decimal that it is written as: 0.1 is 1/10.
 
     Raises:
-        ValueError: not a number, not finite, or not above 0.
+        ValueError: not a number, not above 0, or beyond 10^±100.
     """
+    told = str(value)
+    exponent = re.search(r"e([+-]?[\d_]+)\s*$", told, re.IGNORECASE)
     try:
-        exact = Fraction(value) if isinstance(value, Fraction | int) else Fraction(str(value))
+        # An exponent of many digits would be written out in full before anyone could look at it.
+        far = exponent is not None and (len(exponent[1]) > 5 or abs(int(exponent[1])) > 400)
+        exact = Fraction(0) if far else Fraction(told)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{name} must be a number above 0, got {value!r}.") from None
-    if exact <= 0:
-        raise ValueError(f"{name} must be above 0, got {value}.")
+        raise ValueError(f"{name} must be a number above 0, got {_short(told)!r}.") from None
+    if exact <= 0 and not far:
+        raise ValueError(f"{name} must be above 0, got {_short(told)}.")
+    if far or not _LEAST <= exact <= 1 / _LEAST:
+        raise ValueError(f"{name} must lie between 1e-100 and 1e100, got {_short(told)}.")
     return exact
+
+
+def _short(told: str) -> str:
+    return told if len(told) < 40 else f"{told[:36]}…"

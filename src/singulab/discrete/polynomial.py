@@ -11,6 +11,7 @@ import numpy as np
 Terms = Mapping[tuple[int, ...], Fraction]
 
 _MOST_POWER = 64
+_MOST_TERMS = 2_000
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,18 @@ def _monomial(c: np.generic, axes: Sequence[np.ndarray], powers: tuple[int, ...]
     return value
 
 
+def _number(value: object) -> float:
+    """A plain number as a float; infinity for anything else."""
+    return float(value) if type(value) in (int, float) and abs(value) < 1e300 else math.inf  # type: ignore[arg-type]
+
+
 def _read(node: ast.expr, variables: tuple[str, ...]) -> dict[tuple[int, ...], Fraction]:
     constant = (0,) * len(variables)
     if isinstance(node, ast.Name):
         place = variables.index(node.id)
         return {tuple(int(i == place) for i in range(len(variables))): Fraction(1)}
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    finite = isinstance(node, ast.Constant) and abs(_number(node.value)) < 1e100
+    if isinstance(node, ast.Constant) and finite:
         return {constant: Fraction(str(node.value))}
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         sign = -1 if isinstance(node.op, ast.USub) else 1
@@ -175,4 +182,8 @@ def _product(
         for q, d in right.items():
             powers = tuple(a + b for a, b in zip(p, q, strict=True))
             result[powers] = result.get(powers, Fraction(0)) + c * d
+    if len(result) > _MOST_TERMS or max(map(sum, result), default=0) > _MOST_POWER:
+        raise ValueError(
+            f"a polynomial has degree {_MOST_POWER} and {_MOST_TERMS} terms at most, once multiplied out."
+        )
     return result
