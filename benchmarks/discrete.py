@@ -262,6 +262,21 @@ def boolean(config: Config, on_progress: OnProgress) -> list[Row]:
     return about(config, machine, found, clock)
 
 
+def by_threshold(found: Any) -> list[Row]:
+    """The same correlation for other choices of which functions are known well enough: it depends on them."""
+    rows = []
+    for least in (2, 30, 100):
+        often = found.counts >= least
+        complexity = np.array([lempel_ziv(table) for table in text(found.symbols[often])])
+        log2_p = np.log2(found.probability[often])
+        linear, ranked = pearson(log2_p, complexity), spearman(log2_p, complexity)
+        rows.append(
+            row(f"the same, met {least} times", linear.value, "reported", True, se=linear.se,
+                rank_correlation=ranked.value, its_se=ranked.se, functions=int(often.sum()))
+        )  # fmt: skip
+    return rows
+
+
 def about(config: Config, machine: Machine, found: Any, clock: dict[str, float]) -> list[Row]:
     per_draw, raw = clock["cpu"] / found.total, clock["raw"] / clock["raw_draws"]
     often = found.counts >= config.least
@@ -282,9 +297,10 @@ def about(config: Config, machine: Machine, found: Any, clock: dict[str, float])
         row("draws", found.total, ">= 1e7", found.total >= 10**7, functions=len(found)),
         row("constant functions on top", " ".join(sorted(t[0] for t in top)), "0 1",
             top == {"0" * 128, "1" * 128}, probability=float(found.probability[:2].sum())),
-        row("Spearman of log P and C_LZ", ranked.value, "< -0.5", ranked.value < -0.5,
-            se=ranked.se, functions=int(often.sum())),
-        row("Pearson of log P and C_LZ", linear.value, "< -0.5", linear.value < -0.5, se=linear.se),
+        row(f"correlation of log P and C_LZ, met {config.least} times", linear.value, "< -0.5",
+            linear.value < -0.5, se=linear.se, rank_correlation=ranked.value, its_se=ranked.se,
+            functions=int(often.sum())),
+        *by_threshold(found),
         row("bound of one half holds for the other", held, "> 0.99", held > 0.99,
             slope=bound.slope, intercept=bound.intercept),
         row("a-priori bound holds", prior.held(log2_p, complexity), "reported", True,
