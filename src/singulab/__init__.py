@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from singulab import discrete as discrete
     from singulab import estimate as estimate
     from singulab.checks import Check
     from singulab.data import Data
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "checks": ("Check",),
     "data": ("Data",),
+    "discrete": ("discrete",),
     "estimate": ("estimate",),
     "estimate.llc": ("Estimate",),
     "losses": ("Losses", "gaussian", "next_token"),
@@ -85,6 +87,7 @@ __all__ = [
     "Settings",
     "Trace",
     "calibrate",
+    "discrete",
     "estimate",
     "gaussian",
     "head",

@@ -135,9 +135,9 @@ def test_a_scale_curve_has_one_line_per_other_value(scale):
 def test_traces_keep_the_mean_of_every_chain_since_burn_in():
     made = measurement(9.0, 0.2)
     drawn = series.traces(made, num_points=37)
-    assert drawn["burn_in"] == 133  # a third of 400 draws
+    assert drawn["burn_in"] == 80  # a fifth of 400 draws
     for chain, energy in zip(drawn["chains"], made.trace.energy, strict=True):
-        assert chain["running_mean"][-1] == pytest.approx(energy[133:].mean())
+        assert chain["running_mean"][-1] == pytest.approx(energy[80:].mean())
         assert len(chain["block_mean"]) == 38
     short = series.traces(made, num_points=10_000)
     np.testing.assert_allclose(short["chains"][2]["block_mean"], made.trace.energy[2])

@@ -80,9 +80,9 @@ def run(config: Config, console: Console) -> Outcome:
     for name, scan in scans.items():
         console.print("\n".join(_limits(name, scan)))
     with extra("plot"):
-        from singulab.report import dynamics
+        from singulab.report import dynamics_figure
 
-        made = dynamics.stationary(scans)
+        made = dynamics_figure.stationary(scans)
         config.figure.parent.mkdir(parents=True, exist_ok=True)
         made.savefig(config.figure, dpi=150)
     console.print(f"\nfigure: {config.figure}")

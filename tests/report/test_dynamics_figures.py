@@ -11,7 +11,7 @@ from singulab.dynamics import (
     ring_run,
     stationary,
 )
-from singulab.report import dynamics
+from singulab.report import dynamics_figure
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,9 @@ def runs():
 
 def test_series_are_json_and_carry_errors_and_the_exact_law(scans, runs):
     drawn = [
-        dynamics.covariance_series(scans),
-        dynamics.excess_series(scans),
-        dynamics.ring_series(runs),
+        dynamics_figure.covariance_series(scans),
+        dynamics_figure.excess_series(scans),
+        dynamics_figure.ring_series(runs),
     ]
     assert json.loads(json.dumps(drawn, allow_nan=False)) == drawn
     for one in drawn:
@@ -57,9 +57,9 @@ def test_series_are_json_and_carry_errors_and_the_exact_law(scans, runs):
 
 def test_every_point_has_its_error_bar_and_axes_are_named(scans, runs):
     for ax, count in (
-        (dynamics.covariance(scans), 2),
-        (dynamics.excess(scans), 3),  # the limit is a container of its own
-        (dynamics.ring(runs), 1),
+        (dynamics_figure.covariance(scans), 2),
+        (dynamics_figure.excess(scans), 3),  # the limit is a container of its own
+        (dynamics_figure.ring(runs), 1),
     ):
         assert len(ax.containers) == count
         assert ax.get_xlabel()
@@ -69,4 +69,4 @@ def test_every_point_has_its_error_bar_and_axes_are_named(scans, runs):
 
 
 def test_both_panels_stand_side_by_side(scans):
-    assert len(dynamics.stationary(scans).axes) == 2
+    assert len(dynamics_figure.stationary(scans).axes) == 2
