@@ -217,7 +217,9 @@ class Laboratory:
             done = self._judged(trial, self.attempt(folder, Fault(data=fault.data)))
             if done.ended:
                 break
-            if not fault.damages:
+            # A first pass over the data that was poisoned gave other losses at w*: the folder is rightly another's.
+            another = fault.poisons and "belongs to another measurement" in done.sentence
+            if not fault.damages and not another:
                 trial.broken = trial.broken or f"it did not go on: {done.sentence}"
             shutil.rmtree(folder, ignore_errors=True)  # as the user does with what cannot be read
         else:

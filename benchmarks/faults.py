@@ -132,7 +132,9 @@ def exploding_loss(dice: random.Random, usual: "Reference") -> Fault:
 
 def disk_full(dice: random.Random, usual: "Reference") -> Fault:
     if dice.random() < 0.5:
-        largest = int(10 ** dice.uniform(2, 4.8))  # bytes of a file
+        largest = int(
+            10 ** dice.uniform(3.7, 4.8)
+        )  # bytes of a file; what the command prints must fit
         return Fault(arm=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)))
     writes = dice.randint(0, 12)
     return Fault(arm=lambda: _no_space_after(writes))

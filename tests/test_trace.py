@@ -50,6 +50,18 @@ def test_a_trace_comes_back_from_a_folder_as_it_was(tmp_path, make):
     assert_same(sl.Trace.load(tmp_path / "t.zarr"), trace)
 
 
+@pytest.mark.parametrize(
+    "value", [-np.nan, -0.0], ids=["NaN of either sign", "zero of either sign"]
+)
+def test_a_trace_of_nothing_but_one_value_comes_back(tmp_path, value):
+    # 0·∞ is a NaN with its sign bit set; an array of one value is stored as that value without its sign
+    variables = {name: np.full((2, 8), value) for name in ("excess_loss", "acceptance")}
+    trace = sl.Trace.of_arrays(variables, nbeta=40.0, localization=2.0, dim=5, num_data=9, seed=3)
+    trace.save(tmp_path / "t.zarr")
+    again = sl.Trace.load(tmp_path / "t.zarr")
+    np.testing.assert_array_equal(again["excess_loss"], variables["excess_loss"])
+
+
 def test_attributes_that_are_not_finite_or_absent_come_back(tmp_path):
     trace = made(center_loss=math.nan, num_data=None, biased=None, knob=math.inf)
     trace.save(tmp_path / "t")

@@ -214,7 +214,12 @@ def _digest(saved: xr.Dataset, told: str) -> str:
     """sha256 of the attributes and of every array by name, coordinates too."""
     parts: list[Any] = [told]
     for name, variable in sorted(saved.variables.items()):
-        parts += [name, variable.dims, torch.from_numpy(np.array(variable.values))]
+        values = np.array(variable.values)
+        if values.dtype.kind == "f":
+            values[np.isnan(values)] = (
+                np.nan
+            )  # 0·∞ has a sign, which an array of nothing but NaN loses
+        parts += [name, variable.dims, torch.from_numpy(values)]
     return fingerprint(*parts)
 
 
