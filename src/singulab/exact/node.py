@@ -7,6 +7,9 @@ Variables come in this order:
     u   positive, bounded and bounded away from 0
     c   at most one, a fixed real algebraic integer
 
+A generator may end in a tail: a sum of the monomials of ``tails`` in the small variables, each times an
+unknown analytic function. Nothing that is proved depends on what these are.
+
 ``weights`` are h + 1, where the measure is Π|w|^h du over the small variables w. The chart adds ``offset``
 to λ of its ideal (generators that became coordinates of their own). ``conditions`` are polynomials in u and
 c that are positive where the chart lives, and ``witness`` is such a point, if one is known.
@@ -21,6 +24,7 @@ from singulab.exact.cone import Cone, NewtonPolyhedron, rank
 from singulab.exact.polynomial import (
     Polynomial,
     coefficients,
+    divide,
     evaluate,
     inner,
     primitive,
@@ -66,7 +70,9 @@ class Node:
     generators: tuple[Polynomial, ...]
     offset: Fraction = Fraction(0)
     conditions: tuple[Polynomial, ...] = ()
+    factors: tuple[Polynomial, ...] = ()  # of the conditions, so that they have no zero either
     root: Root | None = None
+    tails: tuple[frozenset[tuple[int, ...]], ...] = ()  # of each generator; () if there are none
     witness: tuple[Fraction, ...] | None = field(default=(), compare=False)
 
     @property
@@ -116,21 +122,43 @@ class Node:
         signs = {self.coefficient_sign(part) for part in parts.values()}
         return signs.pop() if len(signs) == 1 else 0
 
-    def term_sign(self, p: Polynomial) -> int:
-        """The sign where p has one term up to a number, else 0."""
-        last = len(self.kinds) - (self.root is not None)
-        return self.one_sign(p) if len({a[:last] for a in p}) == 1 else 0
+    def nonzero(self, p: Polynomial) -> bool:
+        """Whether p plainly has no zero where the chart lives: it is one-signed up to factors of conditions."""
+        if self.one_sign(p):
+            return True
+        for q in self.factors if p else ():
+            while (quotient := divide(p, q)) is not None:
+                p = quotient
+        return bool(self.one_sign(p))
+
+    def tail(self, i: int) -> frozenset[tuple[int, ...]]:
+        return self.tails[i] if self.tails else frozenset()
 
     def exponents(self) -> list[tuple[int, ...]]:
-        return [a[: self.small] for g in self.generators for a in g]
+        known = [a[: self.small] for g in self.generators for a in g]
+        return known + [a for tail in self.tails for a in tail]
+
+    def leading(self, i: int) -> tuple[int, ...] | None:
+        """The small exponents m where generator i is the monomial m times a unit."""
+        parts: dict[tuple[int, ...], Polynomial] = {}
+        for a, c in self.generators[i].items():
+            parts.setdefault(a[: self.small], {})[a] = c
+        if not parts:
+            return None
+        m = min(parts, key=lambda a: sum(inner(ray, a) for ray in self.cone.rays))
+        if not self.nonzero(parts[m]):
+            return None
+        for a in (*parts, *self.tail(i)):
+            if a == m and a in self.tail(i):
+                return None
+            if not self.cone.bounds([e - f for e, f in zip(a, m, strict=True)]):
+                return None
+        return m
 
     def monomials(self) -> list[tuple[int, ...]]:
         """Small exponents of the generators that are a monomial times a unit."""
-        found = []
-        for g in self.generators:
-            if len({a[: self.small] for a in g}) == 1 and self.one_sign(g):
-                found.append(next(iter(g))[: self.small])
-        return found
+        found = (self.leading(i) for i in range(len(self.generators)))
+        return [m for m in found if m is not None]
 
     def satisfied(self, point: Sequence[Fraction]) -> bool:
         """Whether the conditions hold at values of the u."""

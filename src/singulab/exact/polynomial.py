@@ -115,6 +115,21 @@ def reduce(p: Polynomial, index: int, relation: Sequence[int]) -> Polynomial:
                         total.pop(b, None)
 
 
+def divide(p: Polynomial, q: Polynomial) -> Polynomial | None:
+    """p / q if that is a polynomial, in the order of exponents."""
+    lead = max(q)
+    rest, quotient = dict(p), {}
+    while rest:
+        top = max(rest)
+        by = tuple([a - b for a, b in zip(top, lead, strict=True)])
+        if min(by) < 0 or rest[top] % q[lead]:
+            return None
+        c = rest[top] // q[lead]
+        quotient[by] = c
+        rest = add(rest, shift(q, by), -c)
+    return quotient
+
+
 def content(p: Polynomial) -> int:
     return gcd(*p.values()) if p else 0
 
@@ -181,3 +196,14 @@ def from_mapping(terms: Mapping[Exponents, Fraction]) -> Polynomial:
     for c in terms.values():
         common = common * c.denominator // gcd(common, c.denominator)
     return {a: int(c * common) for a, c in terms.items() if c}
+
+
+def determinant(table: list[list[Polynomial]]) -> Polynomial:
+    if len(table) == 1:
+        return table[0][0]
+    total: Polynomial = {}
+    for k, entry in enumerate(table[0]):
+        if entry:
+            rest = [row[:k] + row[k + 1 :] for row in table[1:]]
+            total = add(total, multiply(entry, determinant(rest)), -1 if k % 2 else 1)
+    return total

@@ -84,9 +84,10 @@ class Chart:
 class Search:
     """The recursion, with its deadline and what it could not resolve."""
 
-    def __init__(self, deadline: Deadline, *, principal: bool = False) -> None:
+    def __init__(self, deadline: Deadline, *, principal: bool = False, order: int = 8) -> None:
         self.deadline = deadline
         self.principal = principal  # the generator is K itself, which should not change its sign
+        self.order = order  # of power series
         self.reasons: list[str] = []
         self.charts = 0
 
@@ -95,7 +96,7 @@ class Search:
         lower = UNKNOWN
         try:
             self.deadline.check()
-            node, steps = simplified(node, self.deadline)
+            node, steps = simplified(node, self.deadline, self.order)
             self.charts += 1
             branch: dict[str, Any] = {"steps": steps} if steps else {}
             lower = (node.offset, -(10**6))
@@ -155,7 +156,15 @@ class Search:
                 found = self._close(node, face, signs, forms, torus, chart, bound, depth)
                 lower, upper = min(lower, found.lower), min(upper, found.upper)
                 bound = min(bound, upper)
-                closed.append({"face": [list(a) for a in face.points], "signs": list(signs), **found.branch})
+                closed.append(
+                    {
+                        "face": sorted(map(list, face.points)),
+                        "signs": list(signs),
+                        "along": [list(b) for b in chart.beta],
+                        "across": [list(g) for g in chart.gamma],
+                        **found.branch,
+                    }
+                )
         return Found(lower, upper, {**branch, "faces": closed})
 
     def _open(
@@ -164,8 +173,12 @@ class Search:
         """Signs for which it is not plain that the face forms have no common zero, one of each kind."""
         n = node.small
         on = set(face.points)
-        parts = [{a: c for a, c in g.items() if a[:n] in on} for g in node.generators]
-        if any(len({a[:n] for a in p}) == 1 and node.one_sign(p) for p in parts if p):
+        known = [not node.tail(i) & on for i in range(len(node.generators))]
+        parts = [
+            {a: c for a, c in g.items() if a[:n] in on} if sure else {}
+            for g, sure in zip(node.generators, known, strict=True)
+        ]
+        if any(len({a[:n] for a in p}) == 1 and node.nonzero(p) for p in parts if p):
             return
         chart = coordinates(node, face)
         seen = []
@@ -177,10 +190,10 @@ class Search:
             seen.append(shape)
             torus = torus_of(node, chart)
             forms = [
-                torus.normal(in_torus(node, chart, {a: c for a, c in g.items() if a[:n] in on}))
-                for g in signed
+                torus.normal(in_torus(node, chart, {a: c for a, c in g.items() if a[:n] in on} if sure else {}))
+                for g, sure in zip(signed, known, strict=True)
             ]
-            if any(torus.one_sign(f) for f in forms if f):
+            if any(torus.nonzero(f) for f in forms if f):
                 continue
             yield signs, forms, torus, chart
 
@@ -237,12 +250,16 @@ class Search:
             )
             if proof is None:
                 continue
-            upper = NOTHING
+            upper, between = NOTHING, None
             if whole and size == 1 and node.witness is not None and not torus.conditions:
-                upper = least if changes_sign(torus, forms[chosen[0]]) else NOTHING
+                between = changes_sign(torus, forms[chosen[0]])
+                upper = NOTHING if between is None else least
             if least < bound and upper == NOTHING:
                 continue
-            return Found(least, upper, {"smooth": chosen, "proof": proof, "pair": _told(least)})
+            branch = {"smooth": chosen, "proof": proof}
+            if between is not None:
+                branch["between"] = [[str(x) for x in point] for point in between]
+            return Found(least, upper, branch)
         return None
 
     def _recentre(
@@ -261,12 +278,13 @@ class Search:
             if not f:
                 continue
             split = factors(f, self.deadline)
-            open_factors = [p for p, _ in split if not torus.one_sign(p) and not _is_condition(torus, p)]
+            open_factors = [p for p, _ in split if not torus.nonzero(p)]
             grades = [self._grade(torus, p) for p in open_factors]
             key = (max(grades, default=0), len(open_factors), sum(grades))
             if best is None or key < best[0]:
                 best = (key, i, split)
-        assert best is not None
+        if best is None:
+            raise UnresolvedError("the tail of a power series")
         if best[0][0] >= 9:
             raise UnresolvedError("a face form that is linear in none of its variables")
         _, index, split = best
@@ -274,7 +292,7 @@ class Search:
         told = []
         signed = [change_signs(g, signs) for g in node.generators]
         for p, e in split:
-            if torus.one_sign(p) or _is_condition(torus, p):
+            if torus.nonzero(p):
                 found = Found(NOTHING, NOTHING, {})
             else:
                 found = self._locus(node, signed, [*forms, p], p, torus, chart, bound, depth)
@@ -289,7 +307,7 @@ class Search:
         for j in occurring(p) & set(torus.units):
             parts = coefficients(p, j)
             if set(parts) == {0, 1}:
-                grades.append(0 if torus.one_sign(parts[1]) else 1)
+                grades.append(0 if torus.nonzero(parts[1]) else 1)
         if len(occurring(p)) == 1 and torus.root is None:
             grades.append(2)
         return min(grades)
@@ -313,7 +331,7 @@ class Search:
         for j in sorted(occurring(p) & set(torus.units)):
             parts = coefficients(p, j)
             if set(parts) == {0, 1}:
-                linear.append((not torus.one_sign(parts[1]), len(parts[1]), j >= len(chart.gamma), len(parts[0]), j))
+                linear.append((not torus.nonzero(parts[1]), len(parts[1]), j >= len(chart.gamma), len(parts[0]), j))
         if not linear:
             used = occurring(p)
             if len(used) == 1 and torus.root is None:
@@ -323,11 +341,7 @@ class Search:
         parts = coefficients(p, j)
         child = recentred(node, signed, torus, chart, j, scale(parts[0], -1), parts[1], None)
         found = self.explore(child, bound, depth + 1)
-        branch: dict[str, Any] = {"solve": j, "child": found.branch}
-        if child.witness is not None and len(child.units):
-            branch["witness"] = [str(x) for x in child.witness]
-        elif child.witness is None:
-            branch["empty?"] = True
+        branch: dict[str, Any] = {"solve": j, **_told_child(child, found)}
         lower, upper = found.lower, found.upper
         if indefinite:
             rest = self._also(node, signed, [*forms, parts[1], parts[0]], parts[1], torus, chart, min(bound, upper), depth)
@@ -353,7 +367,7 @@ class Search:
         lower, upper = NOTHING, NOTHING
         told = []
         for q, e in factors(p, self.deadline):
-            if torus.one_sign(q) or _is_condition(torus, q):
+            if torus.nonzero(q):
                 found = Found(NOTHING, NOTHING, {})
             else:
                 found = self._locus(node, signed, [*forms, q], q, torus, chart, bound, depth)
@@ -379,11 +393,7 @@ class Search:
             root, lead = monic_root(p, j, low, high)
             child = recentred(node, signed, torus, chart, j, {}, constant(lead, len(torus.kinds)), root)
             found = self.explore(child, bound, depth + 1)
-            branch: dict[str, Any] = {"root": root.to_json(), "child": found.branch}
-            if child.witness is not None and len(child.units):
-                branch["witness"] = [str(x) for x in child.witness]
-            elif child.witness is None:
-                branch["empty?"] = True
+            branch = {"low": str(low), "high": str(high), **_told_child(child, found)}
             lower, upper = min(lower, found.lower), min(upper, found.upper)
             bound = min(bound, upper)
             told.append(branch)
@@ -394,15 +404,14 @@ def _moved(pair: Pair, offset: Fraction) -> Pair:
     return pair if pair == NOTHING else (pair[0] + offset, pair[1])
 
 
-def _told(pair: Pair) -> list[Any]:
-    return [str(pair[0]), -pair[1]]
-
-
-def _is_condition(torus: Node, p: Polynomial) -> bool:
-    """Whether p divides a condition, so that it has no zero where the chart lives."""
-    from singulab.exact.zeros import divide
-
-    return any(divide(c, p) is not None for c in torus.conditions)
+def _told_child(child: Node, found: Found) -> dict[str, Any]:
+    """A child in the certificate: what is known of its conditions, its own branch."""
+    branch: dict[str, Any] = {}
+    if child.factors:
+        branch["nonzero"] = [to_json(q) for q in child.factors]
+    if child.witness is not None:
+        branch["witness"] = [str(x) for x in child.witness]
+    return {**branch, "child": found.branch}
 
 
 # ── coordinates of a face ─────────────────────────────────────────────────────────────────────────
@@ -492,6 +501,7 @@ def torus_of(node: Node, chart: Chart) -> Node:
         cone=Cone((), ()),
         generators=(),
         conditions=conditions,
+        factors=tuple({(0,) * across + a[n:]: c for a, c in q.items()} for q in node.factors),
         root=node.root,
         witness=None,
     )
@@ -580,6 +590,10 @@ def recentred(
         generators=tuple(generators),
         offset=node.offset,
         root=new_root,
+        tails=tuple(
+            frozenset((0, *(a[v] for v in chart.kept), *(inner(a, b) for b in chart.beta)) for a in t)
+            for t in node.tails
+        ),
     )
     zero_top = {a: c for a, c in top.items() if not a[0]}
     for c in torus.conditions:
@@ -602,7 +616,13 @@ def recentred(
         q = shell.normal_constant(q)
         if shell.one_sign(q) <= 0 and q not in kept_conditions:
             kept_conditions.append(q)
-    shell = replace(shell, conditions=tuple(kept_conditions))
+    pieces: list[Polynomial] = []
+    for q in kept_conditions:
+        for piece, _ in factors(q, Deadline(1.0)) if q else ():
+            piece = shell.normal(piece)
+            if len(piece) > 1 and piece not in pieces:
+                pieces.append(piece)
+    shell = replace(shell, conditions=tuple(kept_conditions), factors=tuple(pieces))
     point = witness(shell) if all(kept_conditions) else None
     return replace(shell, witness=point)
 
@@ -631,7 +651,7 @@ def smooth_pair(node: Node, face: Face, chart: Chart, count: int) -> Pair:
 
 def components(node: Node) -> list[list[int]]:
     """Groups of small variables that share no generator, if there are at least two and no u."""
-    if node.units:
+    if node.units or node.tails:
         return []
     n = node.small
     group = list(range(n))

@@ -1,6 +1,6 @@
 """Common zeros of polynomials at positive arguments: proofs that there are none, factors, roots.
 
-Every proof has one form. For polynomials f₁, …, f_k and conditions c₁ > 0, …, it is a list of multipliers q
+Every proof has one form. For polynomials f₁, …, f_k and conditions c₁ ≠ 0, …, it is a list of multipliers q
 and powers e with
 
     Σ q_i f_i = ± P · Π c_l^{e_l},     P with positive coefficients only,
@@ -23,6 +23,8 @@ from singulab.exact.polynomial import (
     add,
     constant,
     derivative,
+    determinant,
+    divide,
     multiply,
     occurring,
     scale,
@@ -152,12 +154,12 @@ def no_zero(
         if not f:
             continue
         multipliers = [one if k == i else {} for k in range(len(zero))]
-        found = _strip(node, f, multipliers, [0] * len(node.conditions))
-        if node.one_sign(found[0]):
+        found = _strip(node, f, multipliers, [0] * len(node.factors))
+        if node.nonzero(found[0]):
             return _proof(found)
         basis.append(found)
     for candidate in _stretched(node, basis):
-        if node.one_sign(candidate[0]):
+        if node.nonzero(candidate[0]):
             return _proof(candidate)
     if len(basis) == 1:
         return None
@@ -172,7 +174,7 @@ def no_zero(
             made = _reduced(node, _pair(basis[i], basis[j]), basis)
             if made is None:
                 continue
-            if node.one_sign(made[0]):
+            if node.nonzero(made[0]):
                 return _proof(made)
             pairs.extend((k, len(basis)) for k in range(len(basis)))
             basis.append(made)
@@ -185,27 +187,12 @@ _Element = tuple[Polynomial, list[Polynomial], list[int]]  # Σ q_i f_i = p · �
 
 
 def _strip(node: Node, p: Polynomial, q: list[Polynomial], e: list[int]) -> _Element:
-    """p without factors that are conditions; the identity Σ q f = p·Π c^e·(monomial) is kept."""
-    for k, c in enumerate(node.conditions):
+    """p without factors of conditions c; the identity Σ q f = p·Π c^e is kept."""
+    for k, c in enumerate(node.factors):
         while len(c) > 1 and (quotient := divide(p, c)) is not None:
             p = quotient
             e = [*e[:k], e[k] + 1, *e[k + 1 :]]
     return p, q, e
-
-
-def divide(p: Polynomial, q: Polynomial) -> Polynomial | None:
-    """p / q if that is a polynomial, in the order of exponents."""
-    lead = max(q)
-    rest, quotient = dict(p), {}
-    while rest:
-        top = max(rest)
-        by = tuple([a - b for a, b in zip(top, lead, strict=True)])
-        if min(by) < 0 or rest[top] % q[lead]:
-            return None
-        c = rest[top] // q[lead]
-        quotient[by] = c
-        rest = add(rest, shift(q, by), -c)
-    return quotient
 
 
 def _proof(found: _Element) -> dict[str, Any]:
@@ -320,29 +307,20 @@ def witness(node: Node) -> tuple[Fraction, ...] | None:
     return next((p for p in points(len(node.units)) if node.satisfied(p)), None)
 
 
-def changes_sign(node: Node, p: Polynomial) -> bool:
-    """Whether p takes both signs where the variables are positive."""
-    signs = set()
+def changes_sign(
+    node: Node, p: Polynomial
+) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]] | None:
+    """Two points with positive coordinates where p has opposite signs."""
+    seen: dict[int, tuple[Fraction, ...]] = {}
     for point in points(len(node.units)):
-        signs.add(node.sign_at(p, point))
-        if {1, -1} <= signs:
-            return True
-    return False
+        seen.setdefault(node.sign_at(p, point), point)
+        if 1 in seen and -1 in seen:
+            return seen[1], seen[-1]
+    return None
 
 
 def minors(forms: Sequence[Polynomial], variables: Sequence[int]) -> list[Polynomial]:
     """Maximal minors of the matrix of derivatives."""
     size = len(forms)
     table = [[derivative(f, i) for i in variables] for f in forms]
-    return [_determinant([[row[k] for k in chosen] for row in table]) for chosen in combinations(range(len(variables)), size)]
-
-
-def _determinant(table: list[list[Polynomial]]) -> Polynomial:
-    if len(table) == 1:
-        return table[0][0]
-    total: Polynomial = {}
-    for k, entry in enumerate(table[0]):
-        if entry:
-            rest = [row[:k] + row[k + 1 :] for row in table[1:]]
-            total = add(total, multiply(entry, _determinant(rest)), -1 if k % 2 else 1)
-    return total
+    return [determinant([[row[k] for k in chosen] for row in table]) for chosen in combinations(range(len(variables)), size)]
