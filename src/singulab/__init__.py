@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from singulab import estimate as estimate
+    from singulab import exact as exact
     from singulab.checks import Check
     from singulab.data import Data
     from singulab.estimate.llc import Estimate
@@ -39,6 +40,7 @@ _HOMES = {
     "checks": ("Check",),
     "data": ("Data",),
     "estimate": ("estimate",),
+    "exact": ("exact",),
     "estimate.llc": ("Estimate",),
     "losses": ("Losses", "gaussian", "next_token"),
     "measure": ("calibrate", "measure"),
@@ -86,6 +88,7 @@ __all__ = [
     "Trace",
     "calibrate",
     "estimate",
+    "exact",
     "gaussian",
     "head",
     "measure",
@@ -113,7 +116,7 @@ class _Front(ModuleType):
     """A function keeps its name when the module of that name is imported: ``sl.measure`` and others."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name != "estimate":
+        if isinstance(value, ModuleType) and name not in ("estimate", "exact"):
             value = getattr(value, name, value)
         super().__setattr__(name, value)
 

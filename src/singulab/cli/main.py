@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "λ̂ of a network along its training, on true and on shuffled labels",
     "measure": "λ̂ of your own model at one checkpoint",
     "scale-curve": "λ_eff against nβ and γ",
+    "rlct": "λ and m of a polynomial, by algebra",
     "bench": "speed and truth benchmarks, kept as records",
     "doctor": "whether this machine is fit for singulab",
 }
