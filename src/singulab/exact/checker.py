@@ -54,7 +54,7 @@ def check(certificate: Branch) -> tuple[Bound, Bound]:
         kinds = "".join("x" if o else "y" for o in told["onesided"])
         weights = tuple(Fraction(h + 1) for h in told["powers"])
         walls = tuple(_unit(i, n) for i in range(n))
-        root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens))
+        root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens), principal=told["principal"])
         scale = 1 if told["principal"] else 2
         low, high = (Bound(v / scale, -m) for v, m in bounds(root, certificate["tree"]))
         said = None
@@ -171,17 +171,24 @@ class Place:
             factors=tuple({(*(0,) * len(across), *a[c.n :]): x for a, x in q.items()} for q in c.factors),
             conditions=tuple({(*(0,) * len(across), *a[c.n :]): x for a, x in q.items()} for q in c.conditions),
         )
+        chart = (torus, along, across, said["powers"])
         forms = []
         for g, part in zip(self.gens, self.on, strict=True):
-            wide = {(*(po.inner(a[: c.n], v) for v in across), *a[c.n :]): g[a] for a in part}
-            low = [min((a[i] for a in wide), default=0) if i in torus.units else 0 for i in range(len(torus.kinds))]
-            forms.append(normal(torus, po.shift(wide, [-x for x in low])))
+            forms.append(normal(torus, {t: g[a] for a, t in self.turned(chart, part)}))
         if "none" in said:
             return none(torus, forms, said["none"])
         if "smooth" in said:
             return self.smooth(torus, forms, said)
-        chart = (torus, along, across)
         return self.locus(chart, forms, forms[said["form"]], said["factors"])
+
+    def turned(self, chart: Any, exponents: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Exponents with their powers of the torus coordinates, least power 0, of which roots were taken."""
+        n, (_, _, across, roots) = self.c.n, chart
+        low = [min((po.inner(a[:n], v) for a in exponents), default=0) for v in across]
+        for a in exponents:
+            t = [po.inner(a[:n], v) - x for v, x in zip(across, low, strict=True)]
+            demand(all(r > 0 and x % r == 0 for x, r in zip(t, roots, strict=True)), "a root cannot be taken")
+            yield a, (*(x // r for x, r in zip(t, roots, strict=True)), *a[n:])
 
     def smooth(self, torus: Chart, forms: Sequence[Polynomial], said: Branch) -> tuple[Pair, Pair]:
         """Forms with independent differentials are coordinates v, and the ideal contains x^κ·v."""
@@ -222,7 +229,10 @@ class Place:
                 demand(nonzero(torus, p), "a factor is left out")
             for below, above in found:
                 low, high = min(low, below), min(high, above)
-        demand(normal(torus, whole) == normal(torus, form), "the factors are not those of the form")
+        number = po.variable(len(torus.kinds) - 1, len(torus.kinds)) if torus.root else {}
+        powers = range(1 + po.degree(form, len(torus.kinds) - 1) if torus.root else 1)
+        same = (po.multiply(whole, po.power(number, k, len(torus.kinds))) for k in powers)
+        demand(any(normal(torus, p) == normal(torus, form) for p in same), "the factors are not those of the form")
         return low, high
 
     def roots(self, chart: Any, p: Polynomial, j: int, said: Any) -> Iterator[tuple[Pair, Pair]]:
@@ -243,7 +253,7 @@ class Place:
 
     def child(self, chart: Any, j: int, top: Any, bottom: Any, root: Any, said: Branch) -> tuple[Pair, Pair]:
         """Bounds of the chart where y = bottom·u_j − top is small; with a root, top is that number."""
-        c, (torus, along, across) = self.c, chart
+        c, (torus, along, _, _) = self.c, chart
         size, old, pad = 1 + len(along), len(torus.kinds), (0,) * (root is not None)
         length = size + old + len(pad)  # u_j comes first until it is replaced
 
@@ -254,14 +264,9 @@ class Place:
         number = po.add(po.variable(1, length), limit)
         gens = []
         for g in self.gens:
-            wide = {(*(po.inner(a[: c.n], v) for v in across), *a[c.n :]): (a, x) for a, x in g.items()}
-            del wide
-            terms = [((*(po.inner(a[: c.n], v) for v in across), *a[c.n :]), tuple(po.inner(a[: c.n], b) for b in along), x) for a, x in g.items()]
-            low = [min(t[i] for t, _, _ in terms) if i in torus.units and terms else 0 for i in range(old)]
             flat: Polynomial = {}
-            for t, e, x in terms:
-                t = tuple(u - v for u, v in zip(t, low, strict=True))
-                flat[(t[j], 0, *e, *t[:j], *t[j + 1 :], *pad)] = x
+            for a, t in self.turned(chart, list(g)):
+                flat[(t[j], 0, *(po.inner(a[: c.n], b) for b in along), *t[:j], *t[j + 1 :], *pad)] = g[a]
             gens.append({a[1:]: x for a, x in po.substitute(flat, 0, number, below).items()})
         points = {a[: c.n] for g in c.gens for a in g}.union(*c.tails)
         tight = [tuple(x - y for x, y in zip(a, self.face[0], strict=True)) for a in points]
@@ -274,6 +279,7 @@ class Place:
             tails=tuple(frozenset((0, *(po.inner(a, b) for b in along)) for a in t) for t in c.tails),
             offset=c.offset,
             root=root or c.root,
+            principal=c.principal,
         )
         conditions = [] if root else [po.multiply(limit, below)]
         for q in torus.conditions:

@@ -40,6 +40,7 @@ class Chart:
     factors: tuple[Polynomial, ...] = ()
     root: tuple[list[int], Fraction, Fraction] | None = None
     real: bool = True
+    principal: bool = False  # K ≥ 0 itself, up to a factor of one sign
 
     @property
     def n(self) -> int:
@@ -107,7 +108,9 @@ def one_sign(c: Chart, p: Polynomial) -> int:
 
 def nonzero(c: Chart, p: Polynomial) -> bool:
     """Whether p is one-signed up to factors of the conditions."""
-    for q in c.factors if p else ():
+    if not p or one_sign(c, p):
+        return bool(p)
+    for q in c.factors:
         while (quotient := po.divide(p, q)) is not None:
             p = quotient
     return one_sign(c, p) != 0
@@ -164,6 +167,20 @@ def mix(c: Chart, matrix: list[list[int]]) -> Chart:
         gens.append(total)
         tails.append(frozenset().union(*(t for f, t in zip(row, c.tails, strict=True) if f)))
     return replace(c, gens=tuple(gens), tails=tuple(tails))
+
+
+def square(c: Chart, v: int) -> Chart:
+    """K = A·v² + B·v + C ≥ 0: 4A·K = (2A·v + B)² + (4AC − B²), and v = −B/2A shows the last not negative."""
+    parts = po.coefficients(c.gens[0], v)
+    demand(c.principal and c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "no square to complete")
+    lead = {a: x for a, x in parts[2].items() if not any(a[: c.n])}
+    linear = {a[: c.n] for a in parts.get(1, {})}
+    demand(max(parts) == 2 and not any(c.tails) and nonzero(c, lead), "no square to complete")
+    demand(all(c.bounded(a) for a in linear | {a[: c.n] for a in parts[2]}), "a square is not small")
+    demand(not any(not any(a) for a in linear), "a square is not small")
+    rest = po.scale(po.multiply(parts[2], parts.get(0, {})), 4)
+    rest = po.add(rest, po.multiply(parts.get(1, {}), parts.get(1, {})), -1)
+    return replace(_without(replace(c, gens=(rest,)), v), offset=c.offset + Fraction(1, 2))
 
 
 def drop(c: Chart, i: int, terms: list[list[int]]) -> Chart:
@@ -275,7 +292,7 @@ def _bounding(t: Vector, v: int, phi: set[Vector]) -> set[Vector]:
     return {tuple(map(sum, zip(base, p, strict=True))) for p in phi} if t[v] else {base}
 
 
-STEPS = {"mix": mix, "drop": drop, "unit": unit, "free": free, "solve": solve, "series": solve}
+STEPS = {"square": square, "mix": mix, "drop": drop, "unit": unit, "free": free, "solve": solve, "series": solve}
 
 
 # ── polyhedra ─────────────────────────────────────────────────────────────────────────────────────

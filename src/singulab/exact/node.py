@@ -73,6 +73,7 @@ class Node:
     factors: tuple[Polynomial, ...] = ()  # of the conditions, so that they have no zero either
     root: Root | None = None
     tails: tuple[frozenset[tuple[int, ...]], ...] = ()  # of each generator; () if there are none
+    principal: bool = False  # the one generator is K ≥ 0 itself, up to a factor of one sign
     witness: tuple[Fraction, ...] | None = field(default=(), compare=False)
 
     @property

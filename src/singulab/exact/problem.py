@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from singulab.exact.cone import Cone
+from singulab.exact.deadline import Deadline, TimeUpError
 from singulab.exact.node import Node
 from singulab.exact.parse import (
     NotAPolynomialError,
@@ -18,7 +19,15 @@ from singulab.exact.parse import (
     read,
     squares,
 )
-from singulab.exact.polynomial import Polynomial, from_json, primitive, to_json
+from singulab.exact.polynomial import (
+    Polynomial,
+    from_json,
+    multiply,
+    power,
+    primitive,
+    to_json,
+)
+from singulab.exact.zeros import factors
 
 Interval = tuple[Any, Any]
 _MOST_VARIABLES = 100
@@ -28,16 +37,11 @@ class NotZeroError(ValueError):
     """The point is not on the zero set of K, so K is bounded below near it."""
 
 
-class NegativeError(ValueError):
-    """K takes negative values near the point, so it is no loss with a minimum there."""
-
-
 @dataclass(frozen=True)
 class Problem:
     """An ideal at the origin.
 
-    λ of the problem is ``scale``·λ_I + ``squared``/2: the scale is ½ where K = Σ fᵢ² and 1 where K itself is
-    the only generator; ``squared`` counts variables whose squares were completed, K = Σ (2av + b)²/4a + K′.
+    λ of the problem is ``scale``·λ_I: the scale is ½ where K = Σ fᵢ² and 1 where K itself is the generator.
     """
 
     variables: tuple[str, ...]  # of the ideal, by their names in the input
@@ -47,11 +51,10 @@ class Problem:
     powers: tuple[int, ...]  # h, of a prior Π|w|^h
     generators: tuple[Polynomial, ...]
     principal: bool  # the one generator is K itself
-    squared: int = 0
 
     @property
     def scale(self) -> Fraction:
-        return Fraction(1 if self.principal else 1, 1 if self.principal else 2)
+        return Fraction(1) if self.principal else Fraction(1, 2)
 
     def node(self) -> Node:
         """The first chart."""
@@ -61,6 +64,7 @@ class Problem:
             weights=tuple(Fraction(h + 1) for h in self.powers),
             cone=Cone.orthant(n),
             generators=self.generators,
+            principal=self.principal,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,7 +76,6 @@ class Problem:
             "powers": list(self.powers),
             "generators": [to_json(g) for g in self.generators],
             "principal": self.principal,
-            "squared": self.squared,
         }
 
     @classmethod
@@ -85,7 +88,6 @@ class Problem:
             tuple(data["powers"]),
             tuple(from_json(g) for g in data["generators"]),
             data["principal"],
-            data["squared"],
         )
 
 
@@ -154,13 +156,9 @@ def _problem(
     powers = _prior(prior, variables, point)
     here = [moved(p, point, [-1 if m else 1 for m in mirrored]) for p in polynomials]
     zero = (0,) * len(variables)
-    for p, q in zip(here, polynomials, strict=True):
-        if p.get(zero):
-            told = ", ".join(f"{v} = {x}" for v, x in zip(variables, point, strict=True)) or "a constant"
-            what = "K" if principal or len(polynomials) == 1 else "a generator"
-            value = p[zero] if principal or len(polynomials) > 1 else "not 0"
-            raise NotZeroError(f"{what} is {value} at {told}, not 0; give a point of the zero set with `at`.")
-        del q
+    if any(p.get(zero) for p in here):
+        told = ", ".join(f"{v} = {x}" for v, x in zip(variables, point, strict=True)) or "every point"
+        raise NotZeroError(f"K is not 0 at {told}; give a point of its zero set with `at`.")
     used = [i for i in range(len(variables)) if any(a[i] for p in here for a in p) or powers[i]]
     return Problem(
         tuple(variables[i] for i in used),
@@ -203,21 +201,16 @@ def _prior(prior: Any, variables: Sequence[str], point: Sequence[Fraction]) -> l
 
 
 def _root(problem: Problem) -> Problem:
-    """K = c·g² becomes the ideal (g); squares of variables of which K has no higher power are completed."""
-    from singulab.exact.deadline import Deadline
-    from singulab.exact.zeros import factors
-
+    """K = c·g² becomes the ideal (g)."""
     (k,) = problem.generators
-    found = factors(k, Deadline(1.0)) if len(k) < 60 else [(k, 1)]
     low = tuple(min(a[i] for a in k) for i in range(len(problem.variables)))
-    if found or len(k) == 1:
-        top = max(k)
-        positive = k[top] > 0
-        if positive and all(e % 2 == 0 for _, e in found) and all(e % 2 == 0 for e in low):
-            from singulab.exact.polynomial import multiply, power
-
-            g: Polynomial = {tuple(e // 2 for e in low): 1}
-            for p, e in found:
-                g = multiply(g, power(p, e // 2, len(low)))
-            return replace(problem, generators=(primitive(g),), principal=False)
-    return problem
+    try:
+        found = factors(k, Deadline(1.0))
+    except TimeUpError:
+        return problem
+    if k[max(k)] < 0 or any(e % 2 for e in low) or any(e % 2 for _, e in found):
+        return problem
+    g: Polynomial = {tuple(e // 2 for e in low): 1}
+    for p, e in found:
+        g = multiply(g, power(p, e // 2, len(low)))
+    return replace(problem, generators=(primitive(g),), principal=False)

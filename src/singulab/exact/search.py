@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
+from math import gcd
 from typing import Any
 
 from singulab.exact.cone import (
@@ -63,6 +64,10 @@ class Found:
     branch: dict[str, Any]
 
 
+class NegativeError(ValueError):
+    """K takes negative values near the point, so it is no loss with a minimum there."""
+
+
 class UnresolvedError(Exception):
     """A branch that cannot be followed; the message is the reason."""
 
@@ -78,15 +83,24 @@ class Chart:
     kept: tuple[int, ...]
     beta: tuple[Vector, ...]
     gamma: tuple[Vector, ...]
+    roots: tuple[int, ...]  # powers by which the torus coordinates are divided: all generators have only these
     cone: Cone  # of (kept, x)
+
+    def across(self, exponents: Sequence[Vector]) -> list[list[int]]:
+        """Powers of the torus coordinates in the terms of a polynomial, the least of each being 0."""
+        columns = []
+        for g, root in zip(self.gamma, self.roots, strict=True):
+            powers = [inner(a, g) for a in exponents]
+            low = min(powers)
+            columns.append([(p - low) // root for p in powers])
+        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in exponents]
 
 
 class Search:
     """The recursion, with its deadline and what it could not resolve."""
 
-    def __init__(self, deadline: Deadline, *, principal: bool = False, order: int = 8) -> None:
+    def __init__(self, deadline: Deadline, *, order: int = 8) -> None:
         self.deadline = deadline
-        self.principal = principal  # the generator is K itself, which should not change its sign
         self.order = order  # of power series
         self.reasons: list[str] = []
         self.charts = 0
@@ -94,12 +108,15 @@ class Search:
     def explore(self, node: Node, bound: Pair, depth: int = 0) -> Found:
         """Bounds for a chart; what lies above ``bound`` need not be resolved."""
         lower = UNKNOWN
+        branch: dict[str, Any] = {}
         try:
             self.deadline.check()
             node, steps = simplified(node, self.deadline, self.order)
             self.charts += 1
-            branch: dict[str, Any] = {"steps": steps} if steps else {}
+            branch = {"steps": steps} if steps else {}
             lower = (node.offset, -(10**6))
+            if node.principal and any(step[0] in ("solve", "series") for step in steps):
+                refuse_sign_change(node, [Face(((1,),), (), 0)]) if not node.generators else None
             if not node.generators:
                 pair = (node.offset, -1)
                 return Found(pair, pair if node.witness is not None else NOTHING, branch)
@@ -114,7 +131,7 @@ class Search:
         except (TimeUpError, TooManyFacesError, TooLargeError, UnresolvedError) as error:
             reason = str(error) or "the time was up"
             self.reasons.append(reason)
-            return Found(lower, self._upper(node), {"open": reason})
+            return Found(lower, self._upper(node), {**branch, "open": reason})
 
     def _upper(self, node: Node) -> Pair:
         """An upper bound for a chart that is not resolved: its Newton pair, if that can be had."""
@@ -150,7 +167,10 @@ class Search:
         upper = pair if node.witness is not None else NOTHING
         bound = min(bound, upper)
         closed: list[dict[str, Any]] = []
-        for face in polyhedron.bounded_faces():
+        faces = polyhedron.bounded_faces()
+        if node.principal and node.witness is not None:
+            refuse_sign_change(node, faces)
+        for face in faces:
             self.deadline.check()
             for signs, forms, torus, chart in self._open(node, face):
                 found = self._close(node, face, signs, forms, torus, chart, bound, depth)
@@ -162,6 +182,7 @@ class Search:
                         "signs": list(signs),
                         "along": [list(b) for b in chart.beta],
                         "across": [list(g) for g in chart.gamma],
+                        "powers": list(chart.roots),
                         **found.branch,
                     }
                 )
@@ -441,11 +462,12 @@ def coordinates(node: Node, face: Face) -> Chart:
         return tuple(vector)
 
     gamma = tuple(full(c) for c in columns[:across])
+    roots = tuple(common_power(node, g) for g in gamma)
     rays = [r for r in face.normals if not any(r[v] for v in kept)]
     along = len(free) - across
     units = [tuple(int(i == j) for j in range(len(kept) + along)) for i in range(len(kept))]
     if len(rays) == along:
-        return Chart(kept, tuple(rays), gamma, Cone.orthant(len(kept) + along))
+        return Chart(kept, tuple(rays), gamma, roots, Cone.orthant(len(kept) + along))
     basis = [columns[across + k] for k in range(along)]
     inside = [_in_basis([r[i] for i in free], basis) for r in rays]
     part = Cone.of_rays(inside)
@@ -453,7 +475,17 @@ def coordinates(node: Node, face: Face) -> Chart:
     cone = Cone(
         (*units, *((*wide, *r) for r in part.rays)), (*units, *((*wide, *c) for c in part.facets))
     )
-    return Chart(kept, tuple(full(c) for c in basis), gamma, cone)
+    return Chart(kept, tuple(full(c) for c in basis), gamma, roots, cone)
+
+
+def common_power(node: Node, direction: Vector) -> int:
+    """The greatest k of which all powers of a torus coordinate are multiples, in each generator up to a factor."""
+    found = 0
+    for g in node.generators:
+        if g:
+            first = inner(next(iter(g))[: node.small], direction)
+            found = gcd(found, *(inner(a[: node.small], direction) - first for a in g))
+    return found or 1
 
 
 def _in_basis(vector: Sequence[int], basis: Sequence[Sequence[int]]) -> Vector:
@@ -510,11 +542,8 @@ def torus_of(node: Node, chart: Chart) -> Node:
 def in_torus(node: Node, chart: Chart, p: Polynomial) -> Polynomial:
     """A face form in torus coordinates, times a monomial so that its powers are not negative."""
     n = node.small
-    moved = {(*(inner(a[:n], g) for g in chart.gamma), *a[n:]): c for a, c in p.items()}
-    if not moved:
-        return moved
-    low = [min(a[i] for a in moved) for i in range(len(chart.gamma))]
-    return shift(moved, [-m for m in low] + [0] * (len(node.kinds) - n))
+    powers = chart.across([a[:n] for a in p]) if p else []
+    return {(*t, *a[n:]): c for t, (a, c) in zip(powers, p.items(), strict=True)}
 
 
 def recentred(
@@ -531,7 +560,7 @@ def recentred(
 
     With a root, the numerator is that algebraic number.
     """
-    n, across = node.small, len(chart.gamma)
+    n = node.small
     kept, along = len(chart.kept), len(chart.beta)
     small = 1 + kept + along
     units = len(torus.kinds) - 1 - (torus.root is not None)
@@ -552,20 +581,13 @@ def recentred(
         top[(0,) * (length - 1) + (1,)] = 1
     generators = []
     for g in signed:
-        moved = {}
-        for a, c in g.items():
-            e, rest = a[:n], a[n:]
-            t = [inner(e, v) for v in chart.gamma]
-            moved[(*t, *rest, *(e[v] for v in chart.kept), *(inner(e, b) for b in chart.beta))] = c
-        low = [min(a[i] for a in moved) for i in range(across)]
         wide_g: Polynomial = {}
-        position = len(torus.kinds)
-        for a, c in moved.items():
-            t = [x - low[i] if i < across else x for i, x in enumerate(a[:position])]
-            power = t[j]
-            others = [*t[:j], *t[j + 1 :]]
+        for t, (a, c) in zip(chart.across([a[:n] for a in g]), g.items(), strict=True):
+            all_units = [*t, *a[n:]]
+            power = all_units.pop(j)
             pad = [0] * (length - small - units - had_root)
-            wide_g[(power, 0, *a[position:], *others, *pad)] = c
+            along_powers = (inner(a[:n], b) for b in chart.beta)
+            wide_g[(power, 0, *(a[v] for v in chart.kept), *along_powers, *all_units, *pad)] = c
         # the first place holds u_j while it is replaced
         top_wide = {(0, *a): c for a, c in top.items()}
         bottom_wide = {(0, *a): c for a, c in bottom.items()}
@@ -580,6 +602,7 @@ def recentred(
         (*units_small, *((0, *c) for c in cone_part.facets)),
     )
     shell = Node(
+        principal=node.principal,
         kinds="y" + "y" * kept + "x" * along + "u" * units + ("c" if new_root else ""),
         weights=(
             Fraction(1),
@@ -625,6 +648,28 @@ def recentred(
     shell = replace(shell, conditions=tuple(kept_conditions), factors=tuple(pieces))
     point = witness(shell) if all(kept_conditions) else None
     return replace(shell, witness=point)
+
+
+def refuse_sign_change(node: Node, faces: Sequence[Face]) -> None:
+    """An error if K, the one generator, takes both signs, as its vertices show."""
+    signs = set()
+    (k,) = node.generators
+    for face in faces:
+        if face.dimension:
+            break
+        (a,) = face.points
+        if node.tail(0) & {a}:
+            continue
+        part = {e: c for e, c in k.items() if e[: node.small] == a}
+        sign = node.one_sign(part)
+        signs.add(sign)
+        if sign and any(e % 2 and kind == "y" for e, kind in zip(a, node.kinds, strict=False)):
+            signs |= {1, -1}
+    if {1, -1} <= signs:
+        raise NegativeError(
+            "K takes negative values near the point, so it has no minimum there; a function f that changes "
+            "its sign is meant as K = f^2."
+        )
 
 
 def smooth_pair(node: Node, face: Face, chart: Chart, count: int) -> Pair:

@@ -1,16 +1,14 @@
 """The learning coefficient of a polynomial at a point: search, bounds, certificate."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
+from singulab.exact.cone import NewtonPolyhedron
 from singulab.exact.deadline import Deadline
 from singulab.exact.node import NOTHING, Pair
-from singulab.exact.polynomial import Polynomial
 from singulab.exact.problem import Interval, Problem, of_ideal, of_loss
 from singulab.exact.result import RLCT, Bound
-from singulab.exact.search import Found, Search
+from singulab.exact.search import Found, NegativeError, Search, refuse_sign_change
 
 
 def rlct(
@@ -82,7 +80,9 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     """The result for a problem, whatever the time allows."""
     if not isinstance(time_limit, int | float) or isinstance(time_limit, bool) or not time_limit > 0:
         raise ValueError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
-    search = Search(Deadline(float(time_limit)), principal=problem.principal)
+    search = Search(Deadline(float(time_limit)))
+    if problem.principal:
+        refuse_negative(problem)
     found = search.explore(problem.node(), NOTHING)
     return result(problem, found, search)
 
@@ -116,15 +116,20 @@ def result(problem: Problem, found: Found, search: Search) -> RLCT:
 def _bound(problem: Problem, pair: Pair) -> Bound:
     value, minus_m = pair
     m = None if minus_m < -1000 else -minus_m
-    return Bound(problem.scale * value + Fraction(problem.squared, 2), m)
+    return Bound(problem.scale * value, m)
 
 
 def _floor(problem: Problem) -> Bound:
-    """rank/2 + 1/(order of the rest), see docs/exact.md; with m open."""
-    orders = [min(sum(a) for a in g) for g in problem.generators]
-    linear = [g for g, order in zip(problem.generators, orders, strict=True) if order == 1]
-    del linear
-    return Bound(problem.scale * Fraction(1, min(orders)) + Fraction(problem.squared, 2))
+    """1/order of K, m open; see docs/exact.md."""
+    return Bound(problem.scale / min(sum(a) for g in problem.generators for a in g))
 
 
-__all__ = ["Polynomial", "replace", "rlct", "rlct_of_ideal", "solve"]
+def refuse_negative(problem: Problem) -> None:
+    """An error if a vertex of the Newton polyhedron shows K to be negative somewhere near the point."""
+    node = problem.node()
+    (k,) = problem.generators
+    polyhedron = NewtonPolyhedron(list(k), node.cone)
+    faces = [face for face in polyhedron.bounded_faces() if face.dimension == 0]
+    refuse_sign_change(node, faces)
+    if all(k[face.points[0]] < 0 for face in faces):
+        raise NegativeError("K is negative wherever it is not 0; a minimum is wanted, such as that of -K.")
