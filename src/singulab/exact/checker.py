@@ -84,13 +84,17 @@ def bounds(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
     around = normals(c, points)
     low = pair(c, around)
     high = low if c.real else NEVER
+    unknown = (c.offset, -(10**6))
     if "open" in branch:
-        return (c.offset, -(10**6)), high
-    said = {(tuple(map(tuple, f["face"])), tuple(f["signs"])): f for f in branch["faces"]}
+        low = min(low, unknown)
+    said = {(tuple(map(tuple, f["face"])), tuple(f["signs"])): f for f in branch.get("faces", [])}
     for face, cone in faces(c, points, around):
         for place, patterns in open_patterns(c, face, cone):
             signs = next((s for s in patterns if (face, s) in said), None)
-            demand(signs, f"nothing is said of the face {face}")
+            if signs is None or "open" in said[face, signs]:
+                demand(signs or "open" in branch, f"nothing is said of the face {face}")
+                low = min(low, unknown)
+                continue
             below, above = place(patterns[signs]).close(said[face, signs])  # type: ignore[index]
             low, high = min(low, below), min(high, above)
     return low, high

@@ -145,7 +145,8 @@ def lead(c: Chart, i: int) -> Vector | None:
 def tidy(c: Chart) -> Chart:
     gens: list[Polynomial] = []
     tails = []
-    for g, tail in zip(c.gens, c.tails, strict=True):
+    for g, t in zip(c.gens, c.tails, strict=True):
+        tail = frozenset(a for a in t if not _above(c, a, t - {a}))
         p = normal(c, {a: v for a, v in g.items() if not _above(c, a[: c.n], tail)})
         if tail or (p and p not in gens):
             gens.append(p)

@@ -52,6 +52,7 @@ from singulab.exact.zeros import (
 
 _DEEPEST = 14
 _LONGEST = 1500  # terms of all generators of a chart
+TIME_UP = "the time was up"
 UNKNOWN: Pair = (Fraction(0), -(10**6))  # a lower bound that says nothing
 
 
@@ -127,20 +128,11 @@ class Search:
                     return Found(lower, NOTHING, {**branch, "end": "above"})
             if parts := components(node):
                 return self._split(node, parts, branch, depth)
-            return self._faces(node, bound, branch, depth)
+            return self._faces(node, bound, lower, branch, depth)
         except (TimeUpError, TooManyFacesError, TooLargeError, UnresolvedError) as error:
-            reason = str(error) or "the time was up"
+            reason = str(error) or TIME_UP
             self.reasons.append(reason)
-            return Found(lower, self._upper(node), {**branch, "open": reason})
-
-    def _upper(self, node: Node) -> Pair:
-        """An upper bound for a chart that is not resolved: its Newton pair, if that can be had."""
-        if node.witness is None or not node.generators:
-            return NOTHING
-        try:
-            return _moved(newton_pair(NewtonPolyhedron(node.exponents(), node.cone), node.weights), node.offset)
-        except TooManyFacesError:
-            return NOTHING
+            return Found(lower, NOTHING, {**branch, "open": reason})
 
     def _split(
         self, node: Node, parts: Sequence[Sequence[int]], branch: dict[str, Any], depth: int
@@ -158,7 +150,10 @@ class Search:
             upper = NOTHING
         return Found(lower, upper, {**branch, "split": [f.branch for f in found]})
 
-    def _faces(self, node: Node, bound: Pair, branch: dict[str, Any], depth: int) -> Found:
+    def _faces(
+        self, node: Node, bound: Pair, floor: Pair, branch: dict[str, Any], depth: int
+    ) -> Found:
+        """The Newton rule, and all faces on which it may fail; ``floor`` is a lower bound for all of them."""
         if sum(map(len, node.generators)) > _LONGEST:
             raise UnresolvedError("generators grow too long")
         polyhedron = NewtonPolyhedron(node.exponents(), node.cone)
@@ -167,25 +162,38 @@ class Search:
         upper = pair if node.witness is not None else NOTHING
         bound = min(bound, upper)
         closed: list[dict[str, Any]] = []
-        faces = polyhedron.bounded_faces()
+        try:
+            faces = polyhedron.bounded_faces()
+        except TooManyFacesError as error:
+            self.reasons.append(str(error))
+            return Found(floor, upper, {**branch, "open": str(error), "faces": []})
         if node.principal and node.witness is not None:
             refuse_sign_change(node, faces)
-        for face in faces:
-            self.deadline.check()
-            for signs, forms, torus, chart in self._open(node, face):
-                found = self._close(node, face, signs, forms, torus, chart, bound, depth)
-                lower, upper = min(lower, found.lower), min(upper, found.upper)
-                bound = min(bound, upper)
-                closed.append(
-                    {
-                        "face": sorted(map(list, face.points)),
-                        "signs": list(signs),
-                        "along": [list(b) for b in chart.beta],
-                        "across": [list(g) for g in chart.gamma],
-                        "powers": list(chart.roots),
-                        **found.branch,
-                    }
-                )
+        try:
+            for face in faces:
+                self.deadline.check()
+                for signs, forms, torus, chart in self._open(node, face):
+                    try:
+                        found = self._close(node, face, signs, forms, torus, chart, bound, depth)
+                    except (UnresolvedError, TooLargeError, TooManyFacesError) as error:
+                        self.reasons.append(str(error))
+                        found = Found(floor, NOTHING, {"open": str(error)})
+                    lower, upper = min(lower, found.lower), min(upper, found.upper)
+                    bound = min(bound, upper)
+                    closed.append(
+                        {
+                            "face": sorted(map(list, face.points)),
+                            "signs": list(signs),
+                            "along": [list(b) for b in chart.beta],
+                            "across": [list(g) for g in chart.gamma],
+                            "powers": list(chart.roots),
+                            **found.branch,
+                        }
+                    )
+        except TimeUpError:
+            self.reasons.append(TIME_UP)
+            lower = min(lower, floor)
+            branch = {**branch, "open": TIME_UP}
         return Found(lower, upper, {**branch, "faces": closed})
 
     def _open(

@@ -3,12 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from singulab.exact.cone import NewtonPolyhedron
-from singulab.exact.deadline import Deadline
-from singulab.exact.node import NOTHING, Pair
+from singulab.exact.cone import NewtonPolyhedron, TooManyFacesError
+from singulab.exact.deadline import Deadline, TimeUpError
+from singulab.exact.node import NOTHING, Pair, newton_pair
 from singulab.exact.problem import Interval, Problem, of_ideal, of_loss
 from singulab.exact.result import RLCT, Bound
-from singulab.exact.search import Found, NegativeError, Search, refuse_sign_change
+from singulab.exact.search import (
+    TIME_UP,
+    UNKNOWN,
+    Found,
+    NegativeError,
+    Search,
+    refuse_sign_change,
+)
 
 
 def rlct(
@@ -80,10 +87,18 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     """The result for a problem, whatever the time allows."""
     if not isinstance(time_limit, int | float) or isinstance(time_limit, bool) or not time_limit > 0:
         raise ValueError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
-    search = Search(Deadline(float(time_limit)))
     if problem.principal:
         refuse_negative(problem)
-    found = search.explore(problem.node(), NOTHING)
+    deadline = Deadline(float(time_limit))
+    search = Search(deadline)
+    found = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
+    try:
+        with deadline:
+            found = search.explore(problem.node(), NOTHING)
+    except TimeUpError:
+        search.reasons.append(TIME_UP)
+    if found.upper == NOTHING:
+        found.upper = _ceiling(problem)
     return result(problem, found, search)
 
 
@@ -122,6 +137,18 @@ def _bound(problem: Problem, pair: Pair) -> Bound:
 def _floor(problem: Problem) -> Bound:
     """1/order of K, m open; see docs/exact.md."""
     return Bound(problem.scale / min(sum(a) for g in problem.generators for a in g))
+
+
+def _ceiling(problem: Problem) -> Pair:
+    """An upper bound at little cost: the Newton pair, or that of one weight for all variables."""
+    node = problem.node()
+    grace = Deadline(0.5)
+    try:
+        with grace:
+            return newton_pair(NewtonPolyhedron(node.exponents(), node.cone), node.weights)
+    except (TimeUpError, TooManyFacesError):
+        order = min(sum(a) for g in problem.generators for a in g)
+        return sum(node.weights, Fraction(0)) / order, -1
 
 
 def refuse_negative(problem: Problem) -> None:
