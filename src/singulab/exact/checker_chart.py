@@ -170,6 +170,15 @@ def mix(c: Chart, matrix: list[list[int]]) -> Chart:
     return replace(c, gens=tuple(gens), tails=tuple(tails))
 
 
+def shear(c: Chart, v: int, told: Any) -> Chart:
+    q, length = po.from_json(told), len(c.kinds)
+    demand(c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v) and not any(c.tails), "no free coordinate")
+    demand(all(not a[v] and not any(a[c.n :]) and c.bounded(a[: c.n], small=True) for a in q), "a shear is not small")
+    image = po.add(po.variable(v, length), q)
+    one = po.constant(1, length)
+    return replace(c, gens=tuple(po.substitute(g, v, image, one) for g in c.gens))
+
+
 def square(c: Chart, v: int) -> Chart:
     """K = A·v² + B·v + C ≥ 0: 4A·K = (2A·v + B)² + (4AC − B²), and v = −B/2A shows the last not negative."""
     parts = po.coefficients(c.gens[0], v)
@@ -293,7 +302,7 @@ def _bounding(t: Vector, v: int, phi: set[Vector]) -> set[Vector]:
     return {tuple(map(sum, zip(base, p, strict=True))) for p in phi} if t[v] else {base}
 
 
-STEPS = {"square": square, "mix": mix, "drop": drop, "unit": unit, "free": free, "solve": solve, "series": solve}
+STEPS = {"shear": shear, "square": square, "mix": mix, "drop": drop, "unit": unit, "free": free, "solve": solve, "series": solve}
 
 
 # ── polyhedra ─────────────────────────────────────────────────────────────────────────────────────

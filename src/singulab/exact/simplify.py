@@ -8,6 +8,7 @@ Each step is a list whose head is its name; a checker replays it from the old ch
                          M = 1 the coordinate leaves the chart and adds its weight to the offset. A may
                          contain v if no other generator does
     ["series", i, v, φ, d]  the same, where A or other generators contain v: v = φ/d up to a tail
+    ["shear", v, q]      v + q takes the place of v, q a small polynomial in the other variables
     ["square", v]        K = A·v² + B·v + C ≥ 0 with a unit A and a small B is as large as (2A·v + B)² and
                          4AC − B² together; the first is a coordinate, which adds half its weight
     ["unit", i]          f_i is a monomial times a unit: the unit is left out
@@ -242,6 +243,15 @@ def _mix(node: Node) -> tuple[Any, Node] | None:
 
 def _frozen(p: Polynomial) -> frozenset[Any]:
     return frozenset(primitive(p).items())
+
+
+def mixed_down(node: Node) -> tuple[Any, Node] | None:
+    """Row reduction, where it makes the generators shorter."""
+    found = _mix(tidy(node)) if len(node.generators) > 1 else None
+    if found is None or len(tidy(node).generators) != len(node.generators):
+        return None
+    before, after = (sum(map(len, x.generators)) for x in (node, found[1]))
+    return (found[0], tidy(found[1])) if after < before else None
 
 
 def _linear(node: Node) -> bool:

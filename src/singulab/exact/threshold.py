@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from singulab.exact.cone import NewtonPolyhedron, TooManyFacesError
+from singulab.exact.coordinates import sparser
 from singulab.exact.deadline import Deadline, TimeUpError
-from singulab.exact.node import NOTHING, Pair, newton_pair
+from singulab.exact.node import NOTHING, Node, Pair, newton_pair
 from singulab.exact.problem import Interval, Problem, of_ideal, of_loss
 from singulab.exact.result import RLCT, Bound
 from singulab.exact.search import (
@@ -16,6 +17,9 @@ from singulab.exact.search import (
     Search,
     refuse_sign_change,
 )
+
+
+_FIRST = 0.3  # share of the time for the coordinates as they are given
 
 
 def rlct(
@@ -90,16 +94,36 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     if problem.principal:
         refuse_negative(problem)
     deadline = Deadline(float(time_limit))
+    found, search = _attempt(problem.node(), deadline.sooner(time_limit * _FIRST), [])
+    if found.lower != found.upper and not any(problem.onesided):
+        try:
+            with deadline:
+                node, steps = sparser(problem.node(), deadline.sooner(time_limit * _FIRST))
+        except TimeUpError:
+            steps = []
+        again = _attempt(node, deadline, steps) if steps else None
+        if again is not None and (again[0].lower == again[0].upper or again[0].upper < found.upper):
+            found, search = again
+        elif found.upper > found.lower and TIME_UP in search.reasons:
+            again = _attempt(problem.node(), deadline, [])
+            if again[0].upper <= found.upper:
+                found, search = again
+    if found.upper == NOTHING:
+        found.upper = _ceiling(problem)
+    return result(problem, found, search)
+
+
+def _attempt(node: Node, deadline: Deadline, steps: list[Any]) -> tuple[Found, Search]:
+    """One search within its time."""
     search = Search(deadline)
     found = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
     try:
         with deadline:
-            found = search.explore(problem.node(), NOTHING)
+            found = search.explore(node, NOTHING)
     except TimeUpError:
         search.reasons.append(TIME_UP)
-    if found.upper == NOTHING:
-        found.upper = _ceiling(problem)
-    return result(problem, found, search)
+    branch = {**found.branch, "steps": [*steps, *found.branch.get("steps", [])]}
+    return Found(found.lower, found.upper, branch if branch["steps"] else found.branch), search
 
 
 def result(problem: Problem, found: Found, search: Search) -> RLCT:
