@@ -47,16 +47,20 @@ def check(certificate: Branch) -> tuple[Bound, Bound]:
     """
     try:
         told = certificate["problem"]
-        gens, n = tuple(po.from_json(g) for g in told["generators"]), len(told["variables"])
-        whole = all(len(a) == n and any(a) and min(a) >= 0 for g in gens for a in g)
-        demand(gens and whole, "the generators do not vanish at the point")
-        demand(not told["principal"] or len(gens) == 1, "K is one polynomial")
-        kinds = "".join("x" if o else "y" for o in told["onesided"])
-        weights = tuple(Fraction(h + 1) for h in told["powers"])
-        walls = tuple(_unit(i, n) for i in range(n))
-        root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens), principal=told["principal"])
         scale = 1 if told["principal"] else 2
-        low, high = (Bound(v / scale, -m) for v, m in bounds(root, certificate["tree"]))
+        gens, n = tuple(po.from_json(g) for g in told["generators"]), len(told["variables"])
+        demand(gens and all(len(a) == n and min(a) >= 0 for g in gens for a in g), "no polynomials are given")
+        demand(not told["principal"] or len(gens) == 1, "K is one polynomial")
+        weights = tuple(Fraction(h + 1) for h in told["powers"])
+        if "box" in told:
+            pairs = list(over_box(told, gens, weights, certificate["parts"]))
+        else:
+            demand(all(any(a) for g in gens for a in g), "the generators do not vanish at the point")
+            kinds = "".join("x" if o else "y" for o in told["onesided"])
+            walls = tuple(_unit(i, n) for i in range(n))
+            root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens), principal=told["principal"])
+            pairs = [bounds(root, certificate["tree"])]
+        low, high = (Bound(min(p)[0] / scale, -min(p)[1]) for p in zip(*pairs, strict=True))
         said = None
         if "rlct" in certificate:
             said = Bound(Fraction(certificate["rlct"]), certificate["multiplicity"])
@@ -98,6 +102,38 @@ def bounds(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
             below, above = place(patterns[signs]).close(said[face, signs])  # type: ignore[index]
             low, high = min(low, below), min(high, above)
     return low, high
+
+
+def over_box(told: Branch, gens: Any, weights: Any, parts: Any) -> Iterator[tuple[Pair, Pair]]:
+    """Bounds for each part of a box: the variables near their origin, above or below it."""
+    n, said = len(gens[0] and next(iter(gens[0]))), {tuple(p["signs"]): p for p in parts}
+    box = [[None if e is None else Fraction(e) for e in ends] for ends in told["box"]]
+    origin = [Fraction(o) for o in told["origin"]]
+    sides = [
+        [0] + [1] * (high is None or high > o) + [-1] * (low is None or low < o)
+        for (low, high), o in zip(box, origin, strict=True)
+    ]
+    for signs in product(*sides):
+        near, far = ([i for i in range(n) if bool(signs[i]) == f] for f in (False, True))
+        order = [*near, *far]
+        flip = [{a: x * (-1) ** sum(a[i] for i in far if signs[i] < 0) for a, x in g.items()} for g in gens]
+        chart = Chart(
+            kinds="".join("x" if origin[i] in box[i] else "y" for i in near) + "u" * len(far),
+            weights=tuple(weights[i] for i in near),
+            walls=tuple(_unit(i, len(near)) for i in range(len(near))),
+            gens=tuple(po.take(g, order) for g in flip),
+            tails=(frozenset(),) * len(gens),
+            conditions=tuple(
+                {(0,) * n: reach.numerator, _unit(order.index(i), n): -reach.denominator}
+                for i in far
+                if (end := box[i][signs[i] > 0]) is not None and (reach := abs(end - origin[i]))
+            ),
+            principal=told["principal"],
+        )
+        point = [Fraction(x) for x in said[signs].get("witness", ())]
+        real = len(point) == len(far) and all(x > 0 for x in point)
+        real = real and all(sign_at(chart, q, point) > 0 for q in chart.conditions)
+        yield bounds(replace(chart, real=real), said[signs]["tree"])
 
 
 def open_patterns(c: Chart, face: Any, cone: Any) -> Iterator[Any]:
@@ -202,8 +238,13 @@ class Place:
         none(torus, [*forms, *minors], said["proof"])
         ratios = [(Fraction(po.inner(r, c.weights)) / t, (*r, 0)) for r in self.cone if (t := po.inner(r, self.face[0]))]
         value = best([*ratios, (Fraction(len(chosen)), _unit(c.n, c.n + 1))], c.offset)
-        signs = {sign_at(torus, chosen[0], [Fraction(x) for x in p]) for p in said.get("between", ()) if all(Fraction(x) > 0 for x in p)}
-        exact = len(chosen) == len(forms) == 1 and signs >= {1, -1} and c.real and not c.conditions
+        signs = set()
+        for told in said.get("between", ()):
+            point = [Fraction(x) for x in told]
+            if min(point) > 0 and all(sign_at(torus, q, point) > 0 for q in torus.conditions):
+                signs.add(sign_at(torus, chosen[0], point))
+        convex = torus.root is None and all(sum(a) <= 1 for q in torus.conditions for a in q)
+        exact = len(chosen) == len(forms) == 1 and signs >= {1, -1} and c.real and convex
         return value, value if exact else NEVER
 
     def locus(self, chart: Any, forms: Sequence[Polynomial], form: Polynomial, said: Any) -> tuple[Pair, Pair]:
@@ -292,6 +333,9 @@ class Place:
         bare = tuple(reduced(new, {a[1:]: x for a, x in q.items()}) for q in conditions)
         factors = tuple(po.from_json(q) for q in said.get("nonzero", ()))
         demand(all(any(po.divide(q, f) is not None for q in bare) for f in factors), "a factor of no condition")
+        if said["child"] == {"end": "empty"}:
+            demand(any(not q or one_sign(new, q) < 0 for q in bare), "a chart is not empty")
+            return NEVER, NEVER
         real = "witness" in said
         point = [Fraction(x) for x in said.get("witness", ())]
         if real:

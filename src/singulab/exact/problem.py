@@ -19,15 +19,8 @@ from singulab.exact.parse import (
     read,
     squares,
 )
-from singulab.exact.polynomial import (
-    Polynomial,
-    from_json,
-    multiply,
-    power,
-    primitive,
-    to_json,
-)
-from singulab.exact.zeros import factors
+from singulab.exact.polynomial import Polynomial, from_json, to_json
+from singulab.exact.zeros import factored_square
 
 Interval = tuple[Any, Any]
 _MOST_VARIABLES = 100
@@ -200,17 +193,22 @@ def _prior(prior: Any, variables: Sequence[str], point: Sequence[Fraction]) -> l
     return [h if value == 0 else 0 for h, value in zip(powers, point, strict=True)]
 
 
+def of_polynomials(
+    variables: Sequence[str],
+    polynomials: Sequence[Rational],
+    at: Mapping[str, Any] | None,
+    domain: Mapping[str, Interval] | None,
+    prior: Any,
+) -> Problem:
+    """Generators that are polynomials of those variables already."""
+    return _problem(variables, polynomials, False, at, domain, prior)
+
+
 def _root(problem: Problem) -> Problem:
     """K = c·g² becomes the ideal (g)."""
-    (k,) = problem.generators
-    low = tuple(min(a[i] for a in k) for i in range(len(problem.variables)))
     try:
-        found = factors(k, Deadline(1.0))
+        with Deadline(1.0):
+            root = factored_square(problem.generators[0])
     except TimeUpError:
-        return problem
-    if k[max(k)] < 0 or any(e % 2 for e in low) or any(e % 2 for _, e in found):
-        return problem
-    g: Polynomial = {tuple(e // 2 for e in low): 1}
-    for p, e in found:
-        g = multiply(g, power(p, e // 2, len(low)))
-    return replace(problem, generators=(primitive(g),), principal=False)
+        root = None
+    return problem if root is None else replace(problem, generators=(root,), principal=False)

@@ -247,7 +247,14 @@ class Search:
             return smooth
         if depth >= _DEEPEST:
             raise UnresolvedError(f"{_DEEPEST} charts one above the other")
-        return self._recentre(node, signs, forms, torus, chart, bound, depth)
+        try:
+            return self._recentre(node, signs, forms, torus, chart, bound, depth)
+        except UnresolvedError as error:
+            smooth = self._smooth(node, face, forms, torus, chart, bound, any_value=True)
+            if smooth is None:
+                raise
+            self.reasons.append(str(error))
+            return smooth
 
     def _smooth(
         self,
@@ -257,6 +264,8 @@ class Search:
         torus: Node,
         chart: Chart,
         bound: Pair,
+        *,
+        any_value: bool = False,
     ) -> Found | None:
         """Face forms with independent differentials at their zeros become coordinates themselves."""
         live = [i for i, f in enumerate(forms) if f]
@@ -268,7 +277,8 @@ class Search:
             chosen = live[:size]
             least = _moved(smooth_pair(node, face, chart, size), node.offset)
             whole = size == len(node.generators)
-            if least < bound and not (whole and size == 1):
+            enough = any_value or bound <= least < NOTHING
+            if not enough and not (whole and size == 1):
                 continue
             try:
                 found = minors([forms[i] for i in chosen], torus.units)
@@ -280,10 +290,10 @@ class Search:
             if proof is None:
                 continue
             upper, between = NOTHING, None
-            if whole and size == 1 and node.witness is not None and not torus.conditions:
+            if whole and size == 1 and node.witness is not None and convex(torus):
                 between = changes_sign(torus, forms[chosen[0]])
                 upper = NOTHING if between is None else least
-            if least < bound and upper == NOTHING:
+            if not enough and upper == NOTHING:
                 continue
             branch = {"smooth": chosen, "proof": proof}
             if between is not None:
@@ -369,7 +379,7 @@ class Search:
         indefinite, _, _, _, j = min(linear)
         parts = coefficients(p, j)
         child = recentred(node, signed, torus, chart, j, scale(parts[0], -1), parts[1], None)
-        found = self.explore(child, bound, depth + 1)
+        found = self._child(child, bound, depth)
         branch: dict[str, Any] = {"solve": j, **_told_child(child, found)}
         lower, upper = found.lower, found.upper
         if indefinite:
@@ -377,6 +387,11 @@ class Search:
             lower, upper = min(lower, rest.lower), min(upper, rest.upper)
             branch["rest"] = rest.branch
         return Found(lower, upper, branch)
+
+    def _child(self, child: Node, bound: Pair, depth: int) -> Found:
+        if any(not q or child.one_sign(q) < 0 for q in child.conditions):
+            return Found(NOTHING, NOTHING, {"end": "empty"})
+        return self.explore(child, bound, depth + 1)
 
     def _also(
         self,
@@ -421,7 +436,7 @@ class Search:
         for low, high in positive_roots(p, j, self.deadline):
             root, lead = monic_root(p, j, low, high)
             child = recentred(node, signed, torus, chart, j, {}, constant(lead, len(torus.kinds)), root)
-            found = self.explore(child, bound, depth + 1)
+            found = self._child(child, bound, depth)
             branch = {"low": str(low), "high": str(high), **_told_child(child, found)}
             lower, upper = min(lower, found.lower), min(upper, found.upper)
             bound = min(bound, upper)
@@ -678,6 +693,11 @@ def refuse_sign_change(node: Node, faces: Sequence[Face]) -> None:
             "K takes negative values near the point, so it has no minimum there; a function f that changes "
             "its sign is meant as K = f^2."
         )
+
+
+def convex(torus: Node) -> bool:
+    """Whether the conditions are linear, so that a polynomial of two signs has a zero between the points."""
+    return torus.root is None and all(sum(a) <= 1 for q in torus.conditions for a in q)
 
 
 def smooth_pair(node: Node, face: Face, chart: Chart, count: int) -> Pair:
