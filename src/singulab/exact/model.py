@@ -22,6 +22,7 @@ from singulab.exact.parse import (
     Rational,
     expand,
     names,
+    rational,
     read,
     times,
 )
@@ -77,14 +78,25 @@ def from_model(
         >>> str(found.value), found.multiplicity
         ('1/2', 2)
     """
-    generators = ideal_of_model(f, parameters, inputs, truth)
-    return solve(of_polynomials(parameters, generators, at, domain, prior), time_limit)
+    point = {name: rational(value, f"The value of {name}") for name, value in (at or {}).items()}
+    special = [*(domain or {}), *(names(read(prior)) if prior is not None else [])]
+    generators, point = ideal_of_model(f, parameters, inputs, truth, point, special)
+    return solve(of_polynomials(parameters, generators, point, domain, prior), time_limit)
 
 
 def ideal_of_model(
-    f: str | Sequence[str], parameters: Sequence[str], inputs: Sequence[str], truth: Any
-) -> list[Rational]:
-    """Generators g_j of K ~ Σ g_j² as polynomials of the parameters."""
+    f: str | Sequence[str],
+    parameters: Sequence[str],
+    inputs: Sequence[str],
+    truth: Any,
+    point: Mapping[str, Fraction] | None = None,
+    fixed: Sequence[str] = (),
+) -> tuple[list[Rational], dict[str, Fraction]]:
+    """Generators g_j of K ~ Σ g_j² as polynomials of the parameters, and the point.
+
+    Of a unit a·σ(b·x) of its own parameters with b ≠ 0 at the point, a·b and b² are coordinates as good as a
+    and b, and p_k is linear in the first. They take the places of a and b, unless one of these is ``fixed``.
+    """
     outputs = [f] if isinstance(f, str) else list(f)
     truths = [truth] if isinstance(truth, str | int | Fraction) else list(truth)
     if len(truths) != len(outputs):
@@ -93,6 +105,8 @@ def ideal_of_model(
         raise ValueError(f"{', '.join(sorted(both))}: a parameter and an input cannot share a name.")
     variables = [*parameters, *inputs]
     generators: list[Rational] = []
+    here = {name: Fraction(0) for name in parameters} | dict(point or {})
+    lonely: list[tuple[int, int]] = []
     for output, true in zip(outputs, truths, strict=True):
         told = read(str(true))
         if strange := [n for n in names(told) if n not in inputs]:
@@ -102,12 +116,45 @@ def ideal_of_model(
         for a, c in target.polynomial.items():
             polynomial[a] = polynomial.get(a, Fraction(0)) - c
         units = [*model.units, *((s, {a: -c for a, c in k.items()}, b) for s, k, b in target.units)]
-        generators.extend(_coefficients(polynomial, units, len(parameters), len(variables)))
-    return [g for g in generators if g]
+        if len(outputs) == 1 and not any(any(a) for a in polynomial):
+            lonely = _lonely(units, parameters, here, fixed)
+        generators.extend(_coefficients(polynomial, units, len(parameters), lonely))
+    for a, b in lonely:
+        here[parameters[a]] *= here[parameters[b]]
+        here[parameters[b]] **= 2
+    return [g for g in generators if g], here
+
+
+def _lonely(
+    units: Sequence[tuple[str, Rational, Rational]],
+    parameters: Sequence[str],
+    point: Mapping[str, Fraction],
+    fixed: Sequence[str],
+) -> list[tuple[int, int]]:
+    """Places of a and b in units a·σ(b·x) that share neither with another unit, b not 0 at the point."""
+    dim = len(parameters)
+    told = [{i for p in unit[1:] for e in p for i in range(dim) if e[i]} for unit in units]
+    found = []
+    for k, (_, coefficient, inner) in enumerate(units):
+        if len(coefficient) != 1 or len(inner) != 1:
+            continue
+        ((outer, c),), ((within, d),) = coefficient.items(), inner.items()
+        places = [[i for i in range(dim) if e[i]] for e in (outer, within)]
+        plain = c == d == 1 and sum(outer) == 1 and sum(within[:dim]) == 1
+        if not plain or len(places[0]) != 1 or len(places[1]) != 1:
+            continue
+        a, b = places[0][0], places[1][0]
+        alone = all(not told[j] & {a, b} for j in range(len(units)) if j != k)
+        if a != b and alone and point[parameters[b]] and not {parameters[a], parameters[b]} & set(fixed):
+            found.append((a, b))
+    return found
 
 
 def _coefficients(
-    polynomial: Rational, units: Sequence[tuple[str, Rational, Rational]], dim: int, size: int
+    polynomial: Rational,
+    units: Sequence[tuple[str, Rational, Rational]],
+    dim: int,
+    lonely: Sequence[tuple[int, int]],
 ) -> list[Rational]:
     """Coefficients of all input monomials that are needed."""
     if len({s for s, _, _ in units}) > 1:
@@ -126,12 +173,14 @@ def _coefficients(
             for _ in range(2 * k + 1):
                 term = times(term, inner)
             for a, c in term.items():
+                for _, b in lonely:
+                    if a[b]:  # a·b^{2k+1} = (a·b)·(b²)^k
+                        a = (*a[:b], a[b] // 2, *a[b + 1 :])
                 total[a] = total.get(a, Fraction(0)) + factor * c
     parts: dict[Exponents, Rational] = {}
     for a, c in total.items():
         if c:
             parts.setdefault(a[dim:], {})[a[:dim]] = c
-    del size
     return [parts[key] for key in sorted(parts, key=lambda e: (sum(e), e))]
 
 
