@@ -81,14 +81,16 @@ def bounds(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
         return (c.offset, -1), (c.offset, -1) if c.real else NEVER
     if "split" in branch:
         return split(c, branch["split"])
-    if branch.get("end") == "above":
-        leads = [m for i in range(len(c.gens)) if (m := lead(c, i)) is not None]
-        return pair(c, normals(c, leads)), NEVER
+    if "group" in branch:
+        return blow_up(c, branch)
+    leads = [m for i in range(len(c.gens)) if (m := lead(c, i)) is not None]
+    unknown = pair(c, normals(c, leads)) if leads else (c.offset, -(10**6))
+    if branch.get("end") == "above" or len(leads) == len(c.gens):
+        return unknown, unknown if c.real and len(leads) == len(c.gens) else NEVER
     points = sorted({a[: c.n] for g in c.gens for a in g}.union(*c.tails))
     around = normals(c, points)
     low = pair(c, around)
     high = low if c.real else NEVER
-    unknown = (c.offset, -(10**6))
     if "open" in branch:
         low = min(low, unknown)
     said = {(tuple(map(tuple, f["face"])), tuple(f["signs"])): f for f in branch.get("faces", [])}
@@ -154,6 +156,49 @@ def open_patterns(c: Chart, face: Any, cone: Any) -> Iterator[Any]:
         gens = next(iter(patterns.values()))
         if not any(part and nonzero(c, {a: g[a] for a in part}) for g, part in zip(gens, on, strict=True)):
             yield lambda signed: Place(c, face, cone, kept, on, signed), patterns
+
+
+def blow_up(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
+    """Charts w_i = t, w_j = t·w_j′ of a group; all but those that a symmetry carries into one that is told."""
+    group, charts = branch["group"], {chart["index"]: chart for chart in branch["charts"]}
+    demand(set(c.kinds) == {"y"} and not any(c.tails), "only small variables of both signs are blown up")
+    demand(all(c.weights[v] == 1 and c.alone(v) for v in group), "a prior on a group")
+    old = {frozenset(normal(c, g).items()) for g in c.gens}
+    for j, i, images in branch["same"]:
+        demand(sorted(images) == list(range(c.n)) and images[i] == j and i in charts, "no permutation to a chart")
+        demand({images[v] for v in group} == set(group), "a permutation leaves the group")
+        demand(all(c.weights[v] == c.weights[w] for v, w in enumerate(images)), "a permutation changes the prior")
+        inverse = sorted(range(c.n), key=lambda v: images[v])
+        new = {frozenset(normal(c, po.take(g, inverse)).items()) for g in c.gens}
+        demand(new == old, "a permutation changes the ideal")
+    told = {*charts, *(j for j, _, _ in branch["same"])}
+    demand(set(group) <= told and set(charts) <= set(group), "a chart of a blow-up is missing")
+    found = []
+    for i, chart in charts.items():
+        others = [v for v in group if v != i]
+        stay = [v for v in range(c.n) if v not in others]
+        gens = tuple(
+            {(*(sum(a[v] for v in group) if s == i else a[s] for s in stay), *(a[v] for v in others)): x for a, x in g.items()}
+            for g in c.gens
+        )
+        at = replace(
+            c,
+            kinds="y" * len(stay) + "f" * len(others),
+            weights=tuple(Fraction(len(group)) if s == i else c.weights[s] for s in stay),
+            walls=tuple(_unit(k, len(stay)) for k in range(len(stay))),
+            gens=gens,
+        )
+        at = tidy(at)
+        for name, *step in chart["steps"]:
+            at = tidy(STEPS[name](at, *step))
+        scaling, size = chart["weights"], len(at.kinds)
+        demand(all(len({po.inner(scaling, a) for a in g}) == 1 for g in at.gens), "generators do not scale")
+        demand(all(w > 0 for w, kind in zip(scaling, at.kinds, strict=True) if kind == "f"), "scaling leads away")
+        walls = tuple(_unit(k, size) for k in range(size))
+        weights = (*at.weights, *(Fraction(1),) * (size - at.n))
+        demand(not any(at.tails) and set(at.kinds) <= {"y", "f"}, "a chart of a blow-up has tails")
+        found.append(bounds(replace(at, kinds="y" * size, weights=weights, walls=walls), chart["child"]))
+    return min(f[0] for f in found), min(f[1] for f in found)
 
 
 def split(c: Chart, branches: Sequence[Branch]) -> tuple[Pair, Pair]:

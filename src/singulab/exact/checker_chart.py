@@ -28,7 +28,7 @@ def demand(holds: Any, claim: str) -> None:
 
 @dataclass(frozen=True)
 class Chart:
-    """As in the search; its cone is {ω: ⟨c, ω⟩ ≥ 0 for all walls c}, and it is real if a point of it is known."""
+    """Variables y, x, u, f, c as in the search; its cone is {ω: ⟨c, ω⟩ ≥ 0 for all walls c}, and it is real if a point of it is known."""
 
     kinds: str
     weights: tuple[Fraction, ...]
@@ -99,6 +99,8 @@ def sign(c: Chart, powers: dict[int, Fraction]) -> int:
 def one_sign(c: Chart, p: Polynomial) -> int:
     """The sign that all coefficients of p have, or 0."""
     last = len(c.kinds) - (c.root is not None)
+    if any(c.kinds[i] == "f" for i in po.occurring(p)):
+        return 0
     parts: dict[Vector, dict[int, Fraction]] = {}
     for a, v in reduced(c, p).items():
         parts.setdefault(a[:last], {})[sum(a[last:])] = Fraction(v)
@@ -172,8 +174,12 @@ def mix(c: Chart, matrix: list[list[int]]) -> Chart:
 
 def shear(c: Chart, v: int, told: Any) -> Chart:
     q, length = po.from_json(told), len(c.kinds)
-    demand(c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v) and not any(c.tails), "no free coordinate")
-    demand(all(not a[v] and not any(a[c.n :]) and c.bounded(a[: c.n], small=True) for a in q), "a shear is not small")
+    demand(all(not a[v] for a in q) and not any(c.tails), "a shear by its own variable")
+    if c.kinds[v] == "f":
+        demand(all(c.kinds[i] == "f" for i in po.occurring(q)), "a free variable is sheared by one that is not")
+    else:
+        demand(c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "no free coordinate")
+        demand(all(not any(a[c.n :]) and c.bounded(a[: c.n], small=True) for a in q), "a shear is not small")
     image = po.add(po.variable(v, length), q)
     one = po.constant(1, length)
     return replace(c, gens=tuple(po.substitute(g, v, image, one) for g in c.gens))

@@ -24,6 +24,7 @@ from singulab.exact.cone import (
     unimodular,
 )
 from singulab.exact.deadline import Deadline, TimeUpError
+from singulab.exact.groups import blown_up, groups, orbits, settled, straightened
 from singulab.exact.node import NOTHING, Node, Pair, newton_pair
 from singulab.exact.polynomial import (
     Polynomial,
@@ -51,6 +52,7 @@ from singulab.exact.zeros import (
 )
 
 _DEEPEST = 14
+_MANY = 6  # variables from which on groups of them are blown up together
 _LONGEST = 1500  # terms of all generators of a chart
 TIME_UP = "the time was up"
 UNKNOWN: Pair = (Fraction(0), -(10**6))  # a lower bound that says nothing
@@ -126,8 +128,15 @@ class Search:
                 lower = _moved(least, node.offset)
                 if lower >= bound:
                     return Found(lower, NOTHING, {**branch, "end": "above"})
+                if len(monomials) == len(node.generators):
+                    upper = lower if node.witness is not None else NOTHING
+                    return Found(lower, upper, {**branch, "end": "monomials"})
             if parts := components(node):
                 return self._split(node, parts, branch, depth)
+            if node.small >= _MANY and depth < _DEEPEST:
+                found = self._blow_up(node, bound, branch, depth)
+                if found is not None:
+                    return found
             return self._faces(node, bound, lower, branch, depth)
         except (TimeUpError, TooManyFacesError, TooLargeError, UnresolvedError) as error:
             reason = str(error) or TIME_UP
@@ -149,6 +158,29 @@ class Search:
         if any(f.upper == NOTHING for f in found):
             upper = NOTHING
         return Found(lower, upper, {**branch, "split": [f.branch for f in found]})
+
+    def _blow_up(self, node: Node, bound: Pair, branch: dict[str, Any], depth: int) -> Found | None:
+        """The charts of a group of variables, if they can be resolved."""
+        for group in groups(node)[:2]:
+            lower, upper, limit = NOTHING, NOTHING, bound
+            told, same = [], []
+            for i, others in orbits(node, group, self.deadline):
+                chart, steps = simplified(blown_up(node, group, i), self.deadline, 0)
+                chart, shears = straightened(chart)
+                made = settled(chart)
+                if made is None or chart.tails:
+                    break
+                found = self.explore(replace(made[0], witness=node.witness), limit, depth + 1)
+                lower, upper = min(lower, found.lower), min(upper, found.upper)
+                limit = min(limit, upper)
+                told.append(
+                    {"index": i, "steps": [*steps, *shears], "weights": made[1], "child": found.branch}
+                )
+                same.extend([j, i, list(p)] for j, p in others.items())
+            else:
+                if lower >= min(bound, upper):
+                    return Found(lower, upper, {**branch, "group": group, "charts": told, "same": same})
+        return None
 
     def _faces(
         self, node: Node, bound: Pair, floor: Pair, branch: dict[str, Any], depth: int
