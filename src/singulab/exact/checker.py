@@ -4,7 +4,7 @@ Polyhedra, faces, signs and children are made anew from the generators of the ce
 a polynomial identity, a sign, or a list of real roots, which is counted. Pairs are (λ of the ideal, −m).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations, product
@@ -39,8 +39,15 @@ from singulab.exact.result import Bound
 Branch = Mapping[str, Any]
 
 
-def check(certificate: Branch) -> tuple[Bound, Bound]:
+def check(
+    certificate: Branch, tell: Callable[..., None] | None = None
+) -> tuple[Bound, Bound]:
     """Lower and upper bound that a certificate proves; they are equal where it proves a value.
+
+    Args:
+        certificate: as in ``RLCT.certificate``, also after a way through JSON.
+        tell: called with ``("chart", chart, branch)``, ``("ready", chart, branch)`` after its steps, and
+            ``("done", chart, pairs)`` for each chart in turn.
 
     Raises:
         RefutedError: a step does not hold, or the certificate states a value that it does not prove.
@@ -53,12 +60,12 @@ def check(certificate: Branch) -> tuple[Bound, Bound]:
         demand(not told["principal"] or len(gens) == 1, "K is one polynomial")
         weights = tuple(Fraction(h + 1) for h in told["powers"])
         if "box" in told:
-            pairs = list(over_box(told, gens, weights, certificate["parts"]))
+            pairs = list(over_box(told, gens, weights, certificate["parts"], tell))
         else:
             demand(all(any(a) for g in gens for a in g), "the generators do not vanish at the point")
             kinds = "".join("x" if o else "y" for o in told["onesided"])
             walls = tuple(_unit(i, n) for i in range(n))
-            root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens), principal=told["principal"])
+            root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens), principal=told["principal"], tell=tell)
             pairs = [bounds(root, certificate["tree"])]
         low, high = (Bound(min(p)[0] / scale, -min(p)[1]) for p in zip(*pairs, strict=True))
         said = None
@@ -75,8 +82,18 @@ def check(certificate: Branch) -> tuple[Bound, Bound]:
 def bounds(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
     """Pairs below and above the value of a chart."""
     c = tidy(c)
+    tell = c.tell or (lambda *_: None)
+    tell("chart", c, branch)
     for name, *step in branch.get("steps", []):
         c = tidy(STEPS[name](c, *step))
+    tell("ready", c, branch)
+    found = resolved(c, branch)
+    tell("done", c, found)
+    return found
+
+
+def resolved(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
+    """The same after the steps."""
     if not c.gens:
         return (c.offset, -1), (c.offset, -1) if c.real else NEVER
     if "split" in branch:
@@ -106,7 +123,7 @@ def bounds(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
     return low, high
 
 
-def over_box(told: Branch, gens: Any, weights: Any, parts: Any) -> Iterator[tuple[Pair, Pair]]:
+def over_box(told: Branch, gens: Any, weights: Any, parts: Any, tell: Any) -> Iterator[tuple[Pair, Pair]]:
     """Bounds for each part of a box: the variables near their origin, above or below it."""
     n, said = len(gens[0] and next(iter(gens[0]))), {tuple(p["signs"]): p for p in parts}
     box = [[None if e is None else Fraction(e) for e in ends] for ends in told["box"]]
@@ -131,6 +148,7 @@ def over_box(told: Branch, gens: Any, weights: Any, parts: Any) -> Iterator[tupl
                 if (end := box[i][signs[i] > 0]) is not None and (reach := abs(end - origin[i]))
             ),
             principal=told["principal"],
+            tell=tell,
         )
         point = [Fraction(x) for x in said[signs].get("witness", ())]
         real = len(point) == len(far) and all(x > 0 for x in point)
@@ -370,6 +388,7 @@ class Place:
             offset=c.offset,
             root=root or c.root,
             principal=c.principal,
+            tell=c.tell,
         )
         conditions = [] if root else [po.multiply(limit, below)]
         for q in torus.conditions:

@@ -3,7 +3,7 @@
 Nothing here is shared with the search but polynomial arithmetic.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd, lcm
@@ -41,6 +41,7 @@ class Chart:
     root: tuple[list[int], Fraction, Fraction] | None = None
     real: bool = True
     principal: bool = False  # K ≥ 0 itself, up to a factor of one sign
+    tell: Callable[..., None] | None = None  # is told of each chart before and after its steps, and its bounds
 
     @property
     def n(self) -> int:
