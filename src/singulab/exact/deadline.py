@@ -6,8 +6,8 @@ import time
 from types import TracebackType
 
 
-class TimeUpError(Exception):
-    """The time given is over."""
+class TimeUpError(BaseException):
+    """The time given is over; like an interrupt, no handler of ``Exception`` on the way may swallow it."""
 
 
 class Deadline:
