@@ -7,6 +7,7 @@ and degree). The seeds are those of the test; development had others.
 
 import json
 import random
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -95,7 +96,9 @@ def replaced(images: dict[str, str], name: str, by: str) -> dict[str, str]:
 def matrix_product(rows: int, inner: int, columns: int) -> list[str]:
     """Entries of the product of two matrices of variables: a linear network at rank 0."""
     return [
-        "+".join(f"a{i}{k}*b{k}{j}" for k in range(inner)) for i in range(rows) for j in range(columns)
+        "+".join(f"a{i}{k}*b{k}{j}" for k in range(inner))
+        for i in range(rows)
+        for j in range(columns)
     ]
 
 
@@ -160,7 +163,13 @@ def known(group: str, rows: Any, time_limit: float) -> Iterator[dict[str, Any]]:
     for name, expression, value, multiplicity in rows:
         found, told = asked(expression, time_limit)
         right = (str(found.value), found.multiplicity) == (value, multiplicity)
-        yield {"group": group, "name": name, "truth": f"{value}, {multiplicity}", **told, "right": right}
+        yield {
+            "group": group,
+            "name": name,
+            "truth": f"{value}, {multiplicity}",
+            **told,
+            "right": right,
+        }
 
 
 def drawn(config: Config) -> Iterator[dict[str, Any]]:
@@ -204,6 +213,8 @@ def sizes(config: Config) -> Iterator[dict[str, Any]]:
             yield {
                 "group": "size",
                 "name": f"{dim} variables, degree {degree}",
+                "dim": dim,
+                "degree": degree,
                 "proved_of_5": proved,
                 "seconds": statistics.median(seconds),
                 "certificate_accepted": True,

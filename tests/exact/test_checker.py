@@ -55,7 +55,13 @@ def test_another_value_is_refuted(certificates, name, change):
 
 def places(part, path=()):
     """Every place in a certificate's tree."""
-    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    items = (
+        part.items()
+        if isinstance(part, dict)
+        else enumerate(part)
+        if isinstance(part, list)
+        else ()
+    )
     for key, value in items:
         yield (*path, key), value
         yield from places(value, (*path, key))
@@ -95,7 +101,12 @@ def test_no_change_of_a_number_proves_another_value(certificates, name):
             refuted += 1
         else:
             assert low <= truth[0] <= high
-    assert refuted >= len(numbers[:25]) // 3 or name in ("one chart", "a split", "a square", "a box")
+    assert refuted >= len(numbers[:25]) // 3 or name in (
+        "one chart",
+        "a split",
+        "a square",
+        "a box",
+    )
 
 
 @pytest.mark.parametrize(

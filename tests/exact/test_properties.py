@@ -53,7 +53,12 @@ def test_generators_may_be_shuffled_and_mixed(ideal, seed):
 
 
 @SOME
-@given(ideals(), st.lists(st.tuples(st.permutations(range(3)), st.sampled_from([-1, 1, 2])), min_size=1, max_size=3))
+@given(
+    ideals(),
+    st.lists(
+        st.tuples(st.permutations(range(3)), st.sampled_from([-1, 1, 2])), min_size=1, max_size=3
+    ),
+)
 def test_a_unimodular_change_of_coordinates_keeps_the_value(ideal, factors):
     images = {n: n for n in NAMES}
     for (i, j, _), c in factors:

@@ -3,8 +3,8 @@ import time
 from fractions import Fraction
 
 import pytest
-from known_rlct import LOSSES, MODELS, TRAPS
 
+from known_rlct import LOSSES, MODELS, TRAPS
 from singulab.exact import check, rlct, rlct_of_ideal
 
 
@@ -55,7 +55,7 @@ def test_restriction_to_a_subspace_can_raise_the_value():
     ],
 )
 def test_on_a_boundary_fewer_points_count(loss, sides, value, multiplicity):
-    found = rlct(loss, domain={v: (0, None) for v in sides})
+    found = rlct(loss, domain=dict.fromkeys(sides, (0, None)))
     assert replayed(found) == (value, multiplicity)
     mirrored = rlct(loss.replace("x", "(0-x)"), domain={"x": (-3, 0)}) if sides == "x" else found
     assert mirrored.value == found.value
@@ -135,7 +135,9 @@ def test_sympy_expressions_are_read():
         rlct(0.3 * x**2)
 
 
-HARD = "a*b*c + d*e*f - a*d^2*c + b^3*e, a^2*f - b*d*e + c^3*a + f^3, c*d*f + a^2*b*e - e^3*c + d*b^2"
+HARD = (
+    "a*b*c + d*e*f - a*d^2*c + b^3*e, a^2*f - b*d*e + c^3*a + f^3, c*d*f + a^2*b*e - e^3*c + d*b^2"
+)
 
 
 def test_a_time_limit_holds_and_gives_bounds():

@@ -8,7 +8,7 @@ A cone C of directions has rays r and inequalities ⟨c, ω⟩ ≥ 0. The Newton
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
+from math import gcd, lcm
 
 from singulab.exact.polynomial import inner
 
@@ -54,11 +54,13 @@ class Face:
 
 
 def primitive_vector(v: Sequence[int]) -> Vector:
+    """The shortest integer vector in the same direction."""
     divisor = gcd(*v) or 1
     return tuple([i // divisor for i in v])
 
 
 def rank(vectors: Sequence[Sequence[int]]) -> int:
+    """Rank of integer vectors."""
     rows = [list(v) for v in vectors]
     found = 0
     for column in range(len(rows[0]) if rows else 0):
@@ -118,7 +120,10 @@ def _dual(rays: Sequence[Vector]) -> list[Vector]:
 def solve_matrix(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     """Columns of the inverse of a square matrix, each times a positive integer."""
     n = len(rows)
-    work = [[Fraction(x) for x in row] + [Fraction(int(i == j)) for j in range(n)] for i, row in enumerate(rows)]
+    work = [
+        [Fraction(x) for x in row] + [Fraction(int(i == j)) for j in range(n)]
+        for i, row in enumerate(rows)
+    ]
     for column in range(n):
         pivot = next(i for i in range(column, n) if work[i][column])
         work[column], work[pivot] = work[pivot], work[column]
@@ -129,11 +134,9 @@ def solve_matrix(rows: Sequence[Sequence[int]]) -> list[list[int]]:
                 work[i] = [a - q * b for a, b in zip(work[i], work[column], strict=True)]
     columns = []
     for j in range(n):
-        column = [work[i][n + j] for i in range(n)]
-        common = 1
-        for c in column:
-            common = common * c.denominator // gcd(common, c.denominator)
-        columns.append([int(c * common) for c in column])
+        entries = [work[i][n + j] for i in range(n)]
+        common = lcm(*(c.denominator for c in entries))
+        columns.append([int(c * common) for c in entries])
     return columns
 
 
@@ -159,7 +162,8 @@ class NewtonPolyhedron:
         cone, first = self.cone, self.points[0]
         dimension = len(first) + 1
         bits = [
-            sum(1 << i for i, c in enumerate(cone.facets) if inner(c, ray) == 0) for ray in cone.rays
+            sum(1 << i for i, c in enumerate(cone.facets) if inner(c, ray) == 0)
+            for ray in cone.rays
         ]
         size = len(cone.facets)
         rays = [

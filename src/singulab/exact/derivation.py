@@ -32,7 +32,10 @@ def derivation(found: RLCT) -> str:
     check(certificate, narrator)
     lines = [*_question(problem), *narrator.lines]
     if len(lines) > _MOST_LINES:
-        lines = [*lines[:_MOST_LINES], f"… and {len(lines) - _MOST_LINES} more lines of charts like these."]
+        lines = [
+            *lines[:_MOST_LINES],
+            f"… and {len(lines) - _MOST_LINES} more lines of charts like these.",
+        ]
     lines += [f"stratum {stratum}" for stratum in found.strata]
     lines += [f"Open: {reason}." for reason in found.reasons]
     return "\n".join([*lines, "", f"Result: {found}"])
@@ -102,13 +105,18 @@ class Narrator:
             groups.setdefault(kind, []).append(name)
         text = "; ".join(f"{', '.join(names)} {_KINDS[kind]}" for kind, names in groups.items())
         weights = [
-            f"|{n}|^{w - 1}" for n, w in zip(self._names(chart), chart.weights, strict=False) if w != 1
+            f"|{n}|^{w - 1}"
+            for n, w in zip(self._names(chart), chart.weights, strict=False)
+            if w != 1
         ]
         return text + (f"; density {'·'.join(weights)}" if weights else "")
 
     def _generators(self, chart: Chart, verb: str) -> None:
         names = self._names(chart)
-        texts = [told(g, names) + (" + tail" if t else "") for g, t in zip(chart.gens, chart.tails, strict=True)]
+        texts = [
+            told(g, names) + (" + tail" if t else "")
+            for g, t in zip(chart.gens, chart.tails, strict=True)
+        ]
         line = "   ".join(t if len(t) < 60 else t[:57] + "…" for t in texts) or "nothing"
         self._say(f"{verb}: {line if len(line) < _LONGEST else line[: _LONGEST - 1] + '…'}")
 
@@ -138,7 +146,11 @@ class Narrator:
             self._say("its monomials alone leave less volume than another chart has")
             return
         points = sorted({a[: chart.n] for g in chart.gens for a in g}.union(*chart.tails))
-        ratios = [(Fraction(inner(r, chart.weights)) / t, r, t) for r, t in normals(chart, points) if t > 0]
+        ratios = [
+            (Fraction(inner(r, chart.weights)) / t, r, t)
+            for r, t in normals(chart, points)
+            if t > 0
+        ]
         if ratios:
             value, ray, least = min(ratios)
             self._say(
@@ -149,9 +161,13 @@ class Narrator:
         faces = branch.get("faces", [])
         closed = sum("none" in f or "smooth" in f for f in faces)
         if closed:
-            self._say(f"{closed} faces whose forms vanish only where that is harmless, by an identity")
+            self._say(
+                f"{closed} faces whose forms vanish only where that is harmless, by an identity"
+            )
         if len(faces) > closed:
-            self._say(f"{len(faces) - closed} faces whose forms vanish somewhere: new coordinates there")
+            self._say(
+                f"{len(faces) - closed} faces whose forms vanish somewhere: new coordinates there"
+            )
 
     def _pair(self, pair: tuple[Fraction, int]) -> str:
         if pair == NEVER:

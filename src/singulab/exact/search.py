@@ -35,7 +35,6 @@ from singulab.exact.polynomial import (
     multiply,
     occurring,
     scale,
-    shift,
     substitute,
     to_json,
     variable,
@@ -86,7 +85,9 @@ class Chart:
     kept: tuple[int, ...]
     beta: tuple[Vector, ...]
     gamma: tuple[Vector, ...]
-    roots: tuple[int, ...]  # powers by which the torus coordinates are divided: all generators have only these
+    roots: tuple[
+        int, ...
+    ]  # powers by which the torus coordinates are divided: all generators have only these
     cone: Cone  # of (kept, x)
 
     def across(self, exponents: Sequence[Vector]) -> list[list[int]]:
@@ -96,7 +97,11 @@ class Chart:
             powers = [inner(a, g) for a in exponents]
             low = min(powers)
             columns.append([(p - low) // root for p in powers])
-        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in exponents]
+        return (
+            [list(row) for row in zip(*columns, strict=True)]
+            if columns
+            else [[] for _ in exponents]
+        )
 
 
 class Search:
@@ -163,7 +168,8 @@ class Search:
         """The charts of a group of variables, if they can be resolved."""
         for group in groups(node)[:2]:
             lower, upper, limit = NOTHING, NOTHING, bound
-            told, same = [], []
+            told: list[dict[str, Any]] = []
+            same: list[list[Any]] = []
             for i, others in orbits(node, group, self.deadline):
                 chart, steps = simplified(blown_up(node, group, i), self.deadline, 0)
                 chart, shears = straightened(chart)
@@ -174,12 +180,19 @@ class Search:
                 lower, upper = min(lower, found.lower), min(upper, found.upper)
                 limit = min(limit, upper)
                 told.append(
-                    {"index": i, "steps": [*steps, *shears], "weights": made[1], "child": found.branch}
+                    {
+                        "index": i,
+                        "steps": [*steps, *shears],
+                        "weights": made[1],
+                        "child": found.branch,
+                    }
                 )
                 same.extend([j, i, list(p)] for j, p in others.items())
             else:
                 if lower >= min(bound, upper):
-                    return Found(lower, upper, {**branch, "group": group, "charts": told, "same": same})
+                    return Found(
+                        lower, upper, {**branch, "group": group, "charts": told, "same": same}
+                    )
         return None
 
     def _faces(
@@ -251,7 +264,11 @@ class Search:
             seen.append(shape)
             torus = torus_of(node, chart)
             forms = [
-                torus.normal(in_torus(node, chart, {a: c for a, c in g.items() if a[:n] in on} if sure else {}))
+                torus.normal(
+                    in_torus(
+                        node, chart, {a: c for a, c in g.items() if a[:n] in on} if sure else {}
+                    )
+                )
                 for g, sure in zip(signed, known, strict=True)
             ]
             if any(torus.nonzero(f) for f in forms if f):
@@ -316,9 +333,7 @@ class Search:
                 found = minors([forms[i] for i in chosen], torus.units)
             except TooLargeError:
                 continue
-            proof = no_zero(
-                torus, [*forms, *found], self.deadline
-            )
+            proof = no_zero(torus, [*forms, *found], self.deadline)
             if proof is None:
                 continue
             upper, between = NOTHING, None
@@ -402,7 +417,15 @@ class Search:
         for j in sorted(occurring(p) & set(torus.units)):
             parts = coefficients(p, j)
             if set(parts) == {0, 1}:
-                linear.append((not torus.nonzero(parts[1]), len(parts[1]), j >= len(chart.gamma), len(parts[0]), j))
+                linear.append(
+                    (
+                        not torus.nonzero(parts[1]),
+                        len(parts[1]),
+                        j >= len(chart.gamma),
+                        len(parts[0]),
+                        j,
+                    )
+                )
         if not linear:
             used = occurring(p)
             if len(used) == 1 and torus.root is None:
@@ -415,7 +438,16 @@ class Search:
         branch: dict[str, Any] = {"solve": j, **_told_child(child, found)}
         lower, upper = found.lower, found.upper
         if indefinite:
-            rest = self._also(node, signed, [*forms, parts[1], parts[0]], parts[1], torus, chart, min(bound, upper), depth)
+            rest = self._also(
+                node,
+                signed,
+                [*forms, parts[1], parts[0]],
+                parts[1],
+                torus,
+                chart,
+                min(bound, upper),
+                depth,
+            )
             lower, upper = min(lower, rest.lower), min(upper, rest.upper)
             branch["rest"] = rest.branch
         return Found(lower, upper, branch)
@@ -467,7 +499,9 @@ class Search:
         told = []
         for low, high in positive_roots(p, j, self.deadline):
             root, lead = monic_root(p, j, low, high)
-            child = recentred(node, signed, torus, chart, j, {}, constant(lead, len(torus.kinds)), root)
+            child = recentred(
+                node, signed, torus, chart, j, {}, constant(lead, len(torus.kinds)), root
+            )
             found = self._child(child, bound, depth)
             branch = {"low": str(low), "high": str(high), **_told_child(child, found)}
             lower, upper = min(lower, found.lower), min(upper, found.upper)
@@ -505,9 +539,7 @@ def coordinates(node: Node, face: Face) -> Chart:
     )
     free = [i for i in range(n) if i not in kept]
     first = face.points[0]
-    differences = [
-        tuple(a[i] - first[i] for i in free) for a in face.points[1:]
-    ]
+    differences = [tuple(a[i] - first[i] for i in free) for a in face.points[1:]]
     columns, across = unimodular(differences, len(free))
 
     def full(column: Sequence[int]) -> Vector:
@@ -547,16 +579,14 @@ def _in_basis(vector: Sequence[int], basis: Sequence[Sequence[int]]) -> Vector:
     """Integer coordinates in a basis of a saturated lattice."""
     size = len(basis)
     rows = [[Fraction(b[i]) for b in basis] + [Fraction(vector[i])] for i in range(len(vector))]
-    done = 0
     for column in range(size):
-        pivot = next(i for i in range(done, len(rows)) if rows[i][column])
-        rows[done], rows[pivot] = rows[pivot], rows[done]
-        p = rows[done][column]
-        rows[done] = [x / p for x in rows[done]]
+        pivot = next(i for i in range(column, len(rows)) if rows[i][column])
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        p = rows[column][column]
+        rows[column] = [x / p for x in rows[column]]
         for i in range(len(rows)):
-            if i != done and (q := rows[i][column]):
-                rows[i] = [x - q * y for x, y in zip(rows[i], rows[done], strict=True)]
-        done += 1
+            if i != column and (q := rows[i][column]):
+                rows[i] = [x - q * y for x, y in zip(rows[i], rows[column], strict=True)]
     return tuple(int(rows[i][size]) for i in range(size))
 
 
@@ -662,26 +692,31 @@ def recentred(
         weights=(
             Fraction(1),
             *(node.weights[v] for v in chart.kept),
-            *(Fraction(inner(b, node.weights)) for b in chart.beta),  # type: ignore[arg-type]
+            *(Fraction(inner(b, node.weights)) for b in chart.beta),
         ),
         cone=cone,
         generators=tuple(generators),
         offset=node.offset,
         root=new_root,
         tails=tuple(
-            frozenset((0, *(a[v] for v in chart.kept), *(inner(a, b) for b in chart.beta)) for a in t)
+            frozenset(
+                (0, *(a[v] for v in chart.kept), *(inner(a, b) for b in chart.beta)) for a in t
+            )
             for t in node.tails
         ),
     )
     zero_top = {a: c for a, c in top.items() if not a[0]}
-    for c in torus.conditions:
-        wide_c = {}
-        for a, value in c.items():
+    for old in torus.conditions:
+        wide_c: Polynomial = {}
+        for a, value in old.items():
             pad = [0] * (length - small - units - had_root)
             wide_c[(a[j], *(0,) * small, *a[:j], *a[j + 1 :], *pad)] = value
         power = max(a[0] for a in wide_c)
         replaced = substitute(
-            wide_c, 0, {(0, *a): v for a, v in zero_top.items()}, {(0, *a): v for a, v in bottom.items()}
+            wide_c,
+            0,
+            {(0, *a): v for a, v in zero_top.items()},
+            {(0, *a): v for a, v in bottom.items()},
         )
         q = {a[1:]: v for a, v in replaced.items()}
         if power % 2:
@@ -745,7 +780,7 @@ def smooth_pair(node: Node, face: Face, chart: Chart, count: int) -> Pair:
     points = [(*kappa, *u) for u in units]
     weights = (
         *(node.weights[v] for v in chart.kept),
-        *(Fraction(inner(b, node.weights)) for b in chart.beta),  # type: ignore[arg-type]
+        *(Fraction(inner(b, node.weights)) for b in chart.beta),
         *(Fraction(1),) * count,
     )
     return newton_pair(NewtonPolyhedron(points, cone), weights)

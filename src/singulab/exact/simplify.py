@@ -17,8 +17,8 @@ Each step is a list whose head is its name; a checker replays it from the old ch
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from fractions import Fraction
+from functools import partial
 from math import gcd
 from typing import Any
 
@@ -148,7 +148,11 @@ def squared(node: Node, v: int) -> Node | None:
     lead = {a: c for a, c in parts[2].items() if not any(a[:n])}
     small = {a[:n] for a in parts[2]} - {(0,) * n}
     linear = {a[:n] for a in parts.get(1, {})}
-    if not node.nonzero(lead) or (0,) * n in linear or not all(map(node.cone.bounds, small | linear)):
+    if (
+        not node.nonzero(lead)
+        or (0,) * n in linear
+        or not all(map(node.cone.bounds, small | linear))
+    ):
         return None
     rest = scale(multiply(parts[2], parts.get(0, {})), 4)
     rest = add(rest, multiply(parts.get(1, {}), parts.get(1, {})), -1)
@@ -288,12 +292,16 @@ def _solve(node: Node) -> tuple[Any, Node] | None:
                 continue
             if degree(g, v) > 1 and any(set(parts) - {0} for parts in others):
                 continue
-            if node.tails and any(t[v] for k in range(len(others) + 1) if k != i for t in node.tail(k)):
+            if node.tails and any(
+                t[v] for k in range(len(others) + 1) if k != i for t in node.tail(k)
+            ):
                 continue
             monomial, unit, rest = split
             if any(monomial) and ((not rest and len(unit) == 1) or _used(node, i, v)):
                 continue
-            cost = sum(sum(len(c) * len(rest or [1]) ** e for e, c in parts.items()) for parts in others)
+            cost = sum(
+                sum(len(c) * len(rest or [1]) ** e for e, c in parts.items()) for parts in others
+            )
             candidates.append((any(monomial), len(unit) > 1, cost, i, v))
     for _, _, _, i, v in sorted(candidates):
         try:
@@ -350,17 +358,27 @@ def solved(node: Node, i: int, v: int) -> Node:
     generators = []
     for k, g in enumerate(node.generators):
         if k == i:
-            g = shift(variable(v, length), (*monomial, *(0,) * (length - node.small))) if keeps else {}
+            g = (
+                shift(variable(v, length), (*monomial, *(0,) * (length - node.small)))
+                if keeps
+                else {}
+            )
         else:
             g = node.normal(substitute(g, v, numerator, unit)) if degree(g, v) else g
         if len(g) > _LONGEST:
             raise TooLargeError("a coordinate that makes generators long")
         generators.append(g)
-    return _with_coordinate(node, v, generators, [node.tail(k) for k in range(len(generators))], keeps)
+    return _with_coordinate(
+        node, v, generators, [node.tail(k) for k in range(len(generators))], keeps
+    )
 
 
 def _with_coordinate(
-    node: Node, v: int, generators: Sequence[Polynomial], tails: Sequence[frozenset[Vector]], keeps: bool
+    node: Node,
+    v: int,
+    generators: Sequence[Polynomial],
+    tails: Sequence[frozenset[Vector]],
+    keeps: bool,
 ) -> Node:
     node = replace(node, generators=tuple(generators), tails=tuple(tails) if any(tails) else ())
     if keeps:
@@ -383,7 +401,7 @@ def _series(node: Node, order: int) -> tuple[Any, Node] | None:
             split = linear_in(node, g, v)
             if split is None:
                 continue
-            monomial, unit, rest = split
+            monomial, _, rest = split
             if any(monomial) and ((not rest and not node.tail(i)) or _used(node, i, v)):
                 continue
             candidates.append((any(monomial), degree(g, v), len(g), i, v))
@@ -411,12 +429,10 @@ def power_series(node: Node, i: int, v: int, order: int) -> tuple[Polynomial, in
         return None
     slope = next(iter(lead.values()))
     weights = [sum(ray[k] for ray in node.cone.rays) for k in range(n)]
-    lightest = min(
-        (w for a in (*unit, *rest) if (w := inner(a[:n], weights)) > 0), default=1
-    )
+    lightest = min((w for a in (*unit, *rest) if (w := inner(a[:n], weights)) > 0), default=1)
     highest = order * min(lightest, weights[v])
     axis = variable(v, length)
-    rests = add({a: c for a, c in multiply(unit, axis).items()}, rest)
+    rests = add(multiply(unit, axis), rest)
     rests = add(rests, axis, -slope)  # f_i/M − slope·v
     parts = coefficients(rests, v)
     free = not any(monomial)
@@ -475,7 +491,8 @@ def series_solved(
     for t in node.tail(i):
         down = tuple(e - m for e, m in zip(t, monomial, strict=True))
         off |= _replaced(down, v, phi)
-    generators, tails = [], []
+    generators: list[Polynomial] = []
+    tails: list[frozenset[Vector]] = []
     for k, g in enumerate(node.generators):
         if k == i:
             own = (*monomial, *(0,) * (length - n))
@@ -513,5 +530,3 @@ def _free(node: Node) -> tuple[Any, Node] | None:
         if v not in used and product_direction(node, v):
             return ["free", v], without(node, v, node.generators)
     return None
-
-
