@@ -47,6 +47,8 @@ def entry(name: str, value: Any, depth: int) -> Iterator[str]:
         value = inspect.unwrap(value)
         yield f"```python\n{signature(value)}\n```"
         yield prose(value.__doc__)
+    elif isinstance(value, dict) and all(map(callable, value.values())):
+        yield ", ".join(f"{key}: `{made.__name__}`" for key, made in value.items())
     else:
         yield f"`{value!r}`"
 

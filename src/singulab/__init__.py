@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from singulab import discrete as discrete
+    from singulab import dynamics as dynamics
     from singulab import estimate as estimate
+    from singulab import exact as exact
     from singulab.checks import Check
     from singulab.data import Data
     from singulab.estimate.llc import Estimate
@@ -40,7 +42,9 @@ _HOMES = {
     "checks": ("Check",),
     "data": ("Data",),
     "discrete": ("discrete",),
+    "dynamics": ("dynamics",),
     "estimate": ("estimate",),
+    "exact": ("exact",),
     "estimate.llc": ("Estimate",),
     "losses": ("Losses", "gaussian", "next_token"),
     "measure": ("calibrate", "measure"),
@@ -88,7 +92,9 @@ __all__ = [
     "Trace",
     "calibrate",
     "discrete",
+    "dynamics",
     "estimate",
+    "exact",
     "gaussian",
     "head",
     "measure",
@@ -116,7 +122,7 @@ class _Front(ModuleType):
     """A function keeps its name when the module of that name is imported: ``sl.measure`` and others."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name != "estimate":
+        if isinstance(value, ModuleType) and name not in ("estimate", "exact"):
             value = getattr(value, name, value)
         super().__setattr__(name, value)
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "λ̂ of a network along its training, on true and on shuffled labels",
     "measure": "λ̂ of your own model at one checkpoint",
     "scale-curve": "λ_eff against nβ and γ",
+    "rlct": "λ and m of a polynomial, by algebra",
     "lattice": "lattice points that round to 0, exactly: the weight of a singular point",
     "fibres": "how many settings of a network's weights give each function",
     "stationary": "the stationary law of SGD beside its exact law, and whether it is Gibbs",
