@@ -1,0 +1,1 @@
+"""Learning coefficients by algebra: polynomials to (λ, m), with a certificate. No floats, no sampler."""
