@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import total_ordering
 from typing import Any, Literal
 
 Certificate = Mapping[str, Any]
 
 
-@total_ordering
 @dataclass(frozen=True)
 class Bound:
     """A pair (λ, m) in the order of volume: the smaller is the more singular.
@@ -22,8 +20,21 @@ class Bound:
     rlct: Fraction
     multiplicity: int | None = None
 
+    @property
+    def _order(self) -> tuple[Fraction, int]:
+        return self.rlct, -(self.multiplicity or 1)
+
     def __lt__(self, other: "Bound") -> bool:
-        return (self.rlct, -(self.multiplicity or 1)) < (other.rlct, -(other.multiplicity or 1))
+        return self._order < other._order
+
+    def __le__(self, other: "Bound") -> bool:
+        return self._order <= other._order
+
+    def __gt__(self, other: "Bound") -> bool:
+        return self._order > other._order
+
+    def __ge__(self, other: "Bound") -> bool:
+        return self._order >= other._order
 
     def __str__(self) -> str:
         told = "" if self.multiplicity is None else f", m = {self.multiplicity}"
