@@ -21,6 +21,8 @@ LAYERS = (
         "losses",
         "checkpoint",
     },
+    {"exact"},
+    {"bayes"},
     {"landscape"},
     {"potential"},
     {"settings", "trace"},

@@ -26,6 +26,8 @@ COMMANDS = {
     "demo": "λ̂ of a network along its training, on true and on shuffled labels",
     "measure": "λ̂ of your own model at one checkpoint",
     "scale-curve": "λ_eff against nβ and γ",
+    "volume": "λ from the volume of the sublevel sets of a formula",
+    "jump": "a posterior that jumps between wells as data come in",
     "bench": "speed and truth benchmarks, kept as records",
     "doctor": "whether this machine is fit for singulab",
 }
