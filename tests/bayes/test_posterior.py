@@ -61,7 +61,7 @@ def test_wells_are_found_with_their_heights():
 
 
 def test_a_ripple_is_no_well():
-    loss = "x^2 + 0.001*sin(40*x)"
+    loss = "x^2 + 0.001*sin(200*x)"
     assert len(Posterior(loss).wells.wells) == 1
     assert len(Posterior(loss, barrier=0.0).wells.wells) > 1
 

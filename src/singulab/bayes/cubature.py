@@ -123,7 +123,7 @@ def _grid(box: Box) -> Cells:
     return np.stack([lower.reshape(-1, box.dim), upper.reshape(-1, box.dim)], axis=-1)
 
 
-def _split(cells: Cells) -> Cells:
+def _split(cells: Cells) -> Float[np.ndarray, "child dim 2"]:
     """2^dim children of each cell, next to each other."""
     for axis in range(cells.shape[1]):
         cells = np.repeat(cells, 2, axis=0)
@@ -153,7 +153,7 @@ def _sums(
 
 
 def _hides_a_peak(
-    cells: Cells, peaks: Nodes, heights: Numbers, u: Float[np.ndarray, "child node"], box: Box
+    cells: Cells, peaks: Nodes, heights: Numbers, u: Float[np.ndarray, "child place"], box: Box
 ) -> Bool[np.ndarray, " cell"]:
     """Whether a cell holds a peak that no node of its children comes near in height."""
     hidden = np.zeros(len(cells), dtype=bool)

@@ -33,7 +33,7 @@ def local_coefficient(posterior: "Posterior", index: int) -> tuple[float, int, s
 
 def _has_full_rank(posterior: "Posterior", center: Float[np.ndarray, " dim"]) -> bool:
     """Whether the second differences at an interior minimum are positive definite at two step sizes."""
-    box = posterior.box
+    box, least = posterior.box, []
     for scale in (_STEP, _STEP / 4):
         steps = np.diag(scale * (box.upper - box.lower))
         if (
@@ -56,7 +56,9 @@ def _has_full_rank(posterior: "Posterior", center: Float[np.ndarray, " dim"]) ->
         eigenvalues = np.linalg.eigvalsh((hessian + hessian.T) / 2)
         if not eigenvalues[0] > _REGULAR * abs(eigenvalues[-1]) > 0:
             return False
-    return True
+        least.append(eigenvalues[0])
+    # A curvature falls with the square of the step; the fourth power would fall 16 times further.
+    return bool(0.5 < least[0] / least[1] / 16 < 2)
 
 
 def _by_algebra(

@@ -125,7 +125,7 @@ def _flooded(
     """Well of every grid point, and the lowest point of each well."""
     shape, flat = values.shape, values.ravel()
     owner = np.full(flat.size, -1)
-    parent = np.arange(flat.size)
+    parent = list(range(flat.size))
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     coordinates = np.stack(np.unravel_index(np.arange(flat.size), shape), axis=1).tolist()
     steps = [(axis, sign) for axis, sign in itertools.product(range(len(shape)), (-1, 1))]

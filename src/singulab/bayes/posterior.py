@@ -197,7 +197,7 @@ class Posterior:
         self.text = loss if isinstance(loss, str) else None
         self.loss, found = loss_on(loss, box)
         if box is None and not (isinstance(prior, str) and prior == "uniform"):
-            reach = REACH * (prior if isinstance(prior, int | float) else 1.0)
+            reach = REACH * (abs(prior) if isinstance(prior, int | float) else 1.0)
             found = Box.of([(-reach, reach)] * found.dim)
         self.box = found
         self.prior = prior_on(found, prior)

@@ -36,9 +36,9 @@ class Splitting:
 
     num_particles: int = 1000  # of each population
     num_populations: int = 8
-    num_moves: int | None = None  # slice moves per particle and level; None = max(32, 2 dim)
+    num_moves: int | None = None  # slice moves per particle and level; None = max(24, 2 dim)
     num_levels: int = 40  # log V down to −40
-    max_evaluations: int = 250_000_000  # of the loss; the levels end where it is spent
+    max_evaluations: int = 200_000_000  # of the loss; the levels end where it is spent
 
     def __post_init__(self) -> None:
         if self.num_particles < 50 or self.num_populations < 2 or self.num_levels < 8:
@@ -65,7 +65,7 @@ def levels(loss: Loss, box: Box, minimum: float, plan: Splitting, seed: int) -> 
     """
     rng = np.random.default_rng(seed)
     shape = (plan.num_populations, plan.num_particles)
-    moves = plan.num_moves or max(32, 2 * box.dim)
+    moves = plan.num_moves or max(24, 2 * box.dim)
     spent, stopped = 0, "all levels were done"
     found: list[Float[np.ndarray, " population"]] = []
 

@@ -105,7 +105,7 @@ def _next(values: Float[np.ndarray, " particle"], t: float, wanted: float, share
 
 def _resampled(
     log_weights: Float[np.ndarray, "population particle"], rng: np.random.Generator
-) -> Int[np.ndarray, " particle"]:
+) -> Int[np.ndarray, " chosen"]:
     """Systematic resampling within each population; flat indices."""
     count = log_weights.shape[1]
     chosen = []

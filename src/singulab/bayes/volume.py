@@ -16,12 +16,12 @@ from singulab.bayes.splitting import SHARE, Splitting, levels
 Numbers = Float[np.ndarray, " block"]
 Fits = Float[np.ndarray, " fit"]
 
-BLOCK = 3  # levels that are joined into one point of the fit
+BLOCK = 3  # levels that are joined into one point of the fit, fewer if the curve is short
 LEAST = 4  # points of a fit
 _WINDOW = (
     9  # levels over which the spread of the populations is compared with that of perfect mixing
 )
-_UNMIXED = 4.0  # where they spread so many times further, the curve ends
+_UNMIXED = 5.0  # where they spread so many times further, the curve ends
 _GAPS = np.geomspace(0.02, 1.0, 60)  # between the first two poles
 _SHIFTS = np.geomspace(0.05, 15.0, 60)  # log 1/ε + c at the first point
 SUSPECTED = 0.9  # weight of the fits with a logarithm
@@ -272,14 +272,15 @@ def _verdict(kinds: dict[str, float]) -> str:
 
 def _points(curve: VolumeCurve) -> tuple[Numbers, Numbers, Numbers, Numbers] | None:
     """ℓ at both ends of each block, measured from the first level, with the mean slope and its error."""
-    inflation = curve.inflation if curve.log_epsilon.shape[1] >= _WINDOW else np.empty(0)
-    mixed = (
-        len(inflation) if (inflation <= _UNMIXED).all() else int((inflation > _UNMIXED).argmax())
-    )
-    count = (mixed - 1) // BLOCK
+    if curve.log_epsilon.shape[1] <= LEAST:
+        return None
+    inflation = curve.inflation
+    mixed = len(inflation) if (inflation <= _UNMIXED).all() else int((inflation > _UNMIXED).argmax())
+    block = max(1, min(BLOCK, (mixed - 1) // (LEAST + 2)))
+    count = (mixed - 1) // block
     if count < LEAST:
         return None
-    edges = mixed - 1 - BLOCK * np.arange(count, -1, -1)
+    edges = mixed - 1 - block * np.arange(count, -1, -1)
     heights = -curve.log_epsilon.mean(axis=0)
     heights = heights - heights[0]
     start, stop = heights[edges[:-1]], heights[edges[1:]]
