@@ -36,9 +36,12 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 USERS_OF_ZOO = {"zoo", "cli"}
+# Algebra stands alone: nothing of ours but the errors, and no floats of torch or numpy.
+ONLY = {"exact": {"errors", "exact"}}
+FORBIDDEN = {"exact": {"numpy", "scipy", "torch"}}
 # What an extra brings is imported in the function that needs it, so that the core works without it.
 # The modules of cli are themselves imported that way.
-OPTIONAL = {"datasets", "jinja2", "matplotlib", "rich", "sklearn", "transformers", "tyro"}
+OPTIONAL = {"datasets", "flint", "jinja2", "matplotlib", "rich", "sklearn", "transformers", "tyro"}
 OPTIONAL_OF_CLI = {"rich", "tyro"}
 
 
@@ -70,6 +73,8 @@ def violations(subject: str, code: str) -> list[str]:
         allowed = OPTIONAL_OF_CLI if subject == "cli" else set()
         if parts[0] in OPTIONAL - allowed and not inside:
             found.append(f"{subject} imports the optional {parts[0]} at module level")
+        if parts[0] in FORBIDDEN.get(subject, ()):
+            found.append(f"{subject} imports {parts[0]}")
         if parts[0] != "singulab":
             continue
         if len(parts) == 1:
@@ -81,6 +86,8 @@ def violations(subject: str, code: str) -> list[str]:
             found.append(f"{subject} imports {name}, which is no layer: name the module itself")
         elif target == "report" and inside[-1:] == ["figure"]:
             continue
+        elif target not in ONLY.get(subject, RANK):
+            found.append(f"{subject} imports {name}, and may not")
         elif RANK[target] > RANK[subject] or (target == "zoo" and subject not in USERS_OF_ZOO):
             found.append(f"{subject} imports {name}, which lies above it")
     return found
@@ -113,6 +120,8 @@ def test_imports_go_one_way(path):
         ("measure", "from singulab import measure_everything"),
         ("measure", "import singulab as sl"),
         ("report", "import matplotlib.pyplot as plt"),
+        ("exact", "from singulab.files import finite"),
+        ("exact", "def late():\n    import numpy as np"),
     ],
 )
 def test_a_broken_arrow_is_found(subject, code):

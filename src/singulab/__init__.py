@@ -9,7 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from singulab import bayes as bayes
     from singulab import estimate as estimate
+    from singulab import exact as exact
     from singulab.checks import Check
     from singulab.data import Data
     from singulab.estimate.llc import Estimate
@@ -36,9 +38,11 @@ if TYPE_CHECKING:
     from singulab.trace import Trace
 
 _HOMES = {
+    "bayes": ("bayes",),
     "checks": ("Check",),
     "data": ("Data",),
     "estimate": ("estimate",),
+    "exact": ("exact",),
     "estimate.llc": ("Estimate",),
     "losses": ("Losses", "gaussian", "next_token"),
     "measure": ("calibrate", "measure"),
@@ -84,8 +88,10 @@ __all__ = [
     "ScaleCurve",
     "Settings",
     "Trace",
+    "bayes",
     "calibrate",
     "estimate",
+    "exact",
     "gaussian",
     "head",
     "measure",
@@ -113,7 +119,7 @@ class _Front(ModuleType):
     """A function keeps its name when the module of that name is imported: ``sl.measure`` and others."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name != "estimate":
+        if isinstance(value, ModuleType) and name not in ("bayes", "estimate", "exact"):
             value = getattr(value, name, value)
         super().__setattr__(name, value)
 

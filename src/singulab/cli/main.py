@@ -28,6 +28,7 @@ COMMANDS = {
     "scale-curve": "λ_eff against nβ and γ",
     "volume": "λ from the volume of the sublevel sets of a formula",
     "jump": "a posterior that jumps between wells as data come in",
+    "rlct": "λ and m of a polynomial, by algebra",
     "bench": "speed and truth benchmarks, kept as records",
     "doctor": "whether this machine is fit for singulab",
 }

@@ -1,1 +1,10 @@
 """Learning coefficients by algebra: polynomials to (λ, m), with a certificate. No floats, no sampler."""
+
+from singulab.exact.checker import RefutedError as RefutedError
+from singulab.exact.checker import check as check
+from singulab.exact.result import RLCT as RLCT
+from singulab.exact.result import Bound as Bound
+from singulab.exact.threshold import rlct as rlct
+from singulab.exact.threshold import rlct_of_ideal as rlct_of_ideal
+
+__all__ = ["RLCT", "Bound", "RefutedError", "check", "rlct", "rlct_of_ideal"]
