@@ -46,7 +46,9 @@ def test_an_evidence_agrees_with_another_integrator():
 def test_the_free_energy_of_a_crossing_has_its_log_log_term():
     # Z = (2√π/√t)(½ ln t + γ_E/2 + ln 2)/4 on [−1, 1]², to 1e-12 for t ≥ 1e4.
     t = 1e5
-    exact = math.log(2 * math.sqrt(math.pi / t) * (0.5 * math.log(t) + 0.5772156649 / 2 + math.log(2)) / 4)
+    exact = math.log(
+        2 * math.sqrt(math.pi / t) * (0.5 * math.log(t) + 0.5772156649 / 2 + math.log(2)) / 4
+    )
     posterior = Posterior("x^2*y^2", rlct={"(0, -1)": (0.5, 2), "(0, 0)": (0.5, 2)})
     assert posterior.at(t).log_evidence == pytest.approx(exact, abs=1e-4)
 

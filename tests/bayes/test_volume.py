@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from singulab.bayes import Splitting, volume_curve, volume_exponent
-from singulab.bayes.volume import VolumeCurve, fitted
 from singulab.bayes.box import Box
+from singulab.bayes.volume import VolumeCurve, fitted
 
 QUICK = Splitting(num_particles=400, num_populations=8, num_moves=16, num_levels=30)
 

@@ -275,7 +275,9 @@ def _points(curve: VolumeCurve) -> tuple[Numbers, Numbers, Numbers, Numbers] | N
     if curve.log_epsilon.shape[1] <= LEAST:
         return None
     inflation = curve.inflation
-    mixed = len(inflation) if (inflation <= _UNMIXED).all() else int((inflation > _UNMIXED).argmax())
+    mixed = (
+        len(inflation) if (inflation <= _UNMIXED).all() else int((inflation > _UNMIXED).argmax())
+    )
     block = max(1, min(BLOCK, (mixed - 1) // (LEAST + 2)))
     count = (mixed - 1) // block
     if count < LEAST:

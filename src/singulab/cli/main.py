@@ -29,6 +29,7 @@ COMMANDS = {
     "volume": "λ from the volume of the sublevel sets of a formula",
     "jump": "a posterior that jumps between wells as data come in",
     "rlct": "λ and m of a polynomial, by algebra",
+    "formula": "λ and m of a model whose learning coefficient is known in closed form",
     "bench": "speed and truth benchmarks, kept as records",
     "doctor": "whether this machine is fit for singulab",
 }
