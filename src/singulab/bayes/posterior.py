@@ -139,7 +139,7 @@ class Crossing:
     after: str
     predicted: float  # n_c where the two formulas meet
     true: float  # n_c where the two masses are equal
-    start: float  # n where ``after`` has 10 % of the mass of both …
+    start: float  # n where ``after`` has 10 % of the mass of both, NaN if outside of what was looked at …
     stop: float  # … and 90 %
 
     @property
@@ -324,6 +324,12 @@ class Posterior:
         def solved(odds: float) -> float:
             return self._where(before, after, odds, low, high)
 
+        def ends(odds: float) -> float:
+            try:
+                return solved(odds)
+            except ValueError:  # a jump so wide that it begins or ends outside
+                return math.nan
+
         true = solved(0.0)
         phases = {phase.name: phase for phase in self.phases(n=true)}
 
@@ -345,8 +351,8 @@ class Posterior:
             after=after,
             predicted=predicted,
             true=true,
-            start=solved(-math.log(9.0)),
-            stop=solved(math.log(9.0)),
+            start=ends(-math.log(9.0)),
+            stop=ends(math.log(9.0)),
         )
 
     def jumps(self, *, between: tuple[float, float]) -> tuple[Crossing, ...]:
