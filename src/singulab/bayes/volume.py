@@ -24,6 +24,7 @@ _WINDOW = (
 _UNMIXED = 5.0  # where they spread so many times further, the curve ends
 _GAPS = np.geomspace(0.02, 1.0, 60)  # between the first two poles
 _SHIFTS = np.geomspace(0.05, 15.0, 60)  # log 1/ε + c at the first point
+_TEMPER = 2.0  # the weights of kinds are flattened: neighbouring points are not quite independent
 SUSPECTED = 0.9  # weight of the fits with a logarithm
 
 
@@ -194,8 +195,9 @@ def volume_exponent(
         λ + a·ε^κ                a next pole at λ + κ,
         λ − (m − 1)/(ℓ + c)      a leading pole of order m = 2 … d.
 
-    Every one of them is fitted, through all points and without the first few, and weighted by exp(−χ²/2) and
-    its number of parameters; the value is the median of this mixture on 0 < λ ≤ d/2, the error its spread.
+    Every one of them is fitted, through all points and without the first few, and weighted by half of
+    −χ²/2 − parameters − 2·points left out, in the exponent; the value is the median of this mixture on
+    0 < λ ≤ d/2, the error its spread.
 
     What a careful reader would get wrong: it is the least λ of the whole box, with the largest m; for a local
     value take a small box. The bound d/2 holds at interior points: where the minimum lies on the boundary only,
@@ -236,7 +238,7 @@ def fitted(curve: VolumeCurve) -> VolumeExponent:
     best = max(fits, key=lambda fit: fit.information)
     # Points further off than their errors allow: a curve that no form fits has larger errors than it says.
     scale = max(1.0, best.least / max(best.num_points - best.num_parameters, 1))
-    shares = np.exp([(fit.information - best.information) / scale for fit in fits])
+    shares = np.exp([(fit.information - best.information) / (_TEMPER * scale) for fit in fits])
     shares /= shares.sum()
     mixture = (
         np.concatenate([fit.value for fit in fits]),
@@ -310,8 +312,8 @@ class _Fit(NamedTuple):
 
     @property
     def information(self) -> float:
-        """Log weight: −χ²/2 − parameters + points, up to a constant."""
-        return -0.5 * self.least - self.num_parameters + self.num_points
+        """Log weight: −χ²/2 − parameters − 2·points left out, up to a constant."""
+        return -0.5 * self.least - self.num_parameters + 2 * self.num_points
 
     @property
     def weights(self) -> Fits:
