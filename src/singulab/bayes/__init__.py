@@ -2,8 +2,16 @@
 
 from singulab.bayes.criteria import Waic, Wbic, singular_fluctuation, waic, wbic
 from singulab.bayes.learning import Learning, learning
-from singulab.bayes.model import Model, gaussian_mixture, reduced_rank, regression, tanh_network
+from singulab.bayes.model import (
+    Model,
+    gaussian_mixture,
+    reduced_rank,
+    regression,
+    tanh_network,
+    two_wells,
+)
 from singulab.bayes.posterior import Crossing, FreeEnergy, Phase, Posterior, PosteriorAt
+from singulab.bayes.sampled_jump import SampledJump, sampled_jump
 from singulab.bayes.select import Score, Selection, sbic, select
 from singulab.bayes.splitting import Splitting
 from singulab.bayes.tempering import Tempering
@@ -27,6 +35,7 @@ __all__ = [
     "Pole",
     "Posterior",
     "PosteriorAt",
+    "SampledJump",
     "Score",
     "Selection",
     "Splitting",
@@ -40,11 +49,13 @@ __all__ = [
     "monomial_zeta",
     "reduced_rank",
     "regression",
+    "sampled_jump",
     "sbic",
     "select",
     "singular_fluctuation",
     "state_density",
     "tanh_network",
+    "two_wells",
     "volume_curve",
     "volume_exponent",
     "waic",

@@ -7,6 +7,7 @@ split changes the total.
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -139,10 +140,7 @@ def _sums(
 ) -> tuple[Float[np.ndarray, " cell"], tuple[np.ndarray, ...]]:
     """Log ∫ exp(u) over each cell, and its nodes, u, log weights and kept values."""
     dim = cells.shape[1]
-    unit, unit_weights = np.polynomial.legendre.leggauss(_NODES[dim])
-    offsets = np.stack(np.meshgrid(*[unit] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
-    grids = np.meshgrid(*[unit_weights] * dim, indexing="ij")
-    log_unit = np.log(np.prod(grids, axis=0).ravel())
+    offsets, log_unit = _unit_nodes(dim)
     middle, half = cells.mean(axis=2), (cells[:, :, 1] - cells[:, :, 0]) / 2
     nodes = middle[:, None, :] + half[:, None, :] * offsets
     u, values = function(nodes.reshape(-1, dim))
@@ -150,6 +148,18 @@ def _sums(
     log_weights = log_unit + np.log(half).sum(axis=1)[:, None]
     sums = np.logaddexp.reduce(u + log_weights, axis=1)
     return sums, (nodes, u, log_weights, values.reshape(len(cells), -1))
+
+
+@cache
+def _unit_nodes(
+    dim: int,
+) -> tuple[Float[np.ndarray, "place dim"], Float[np.ndarray, " place"]]:
+    """Nodes and log weights on [−1, 1]^dim."""
+    unit, unit_weights = np.polynomial.legendre.leggauss(_NODES[dim])
+    offsets = np.stack(np.meshgrid(*[unit] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
+    grids = np.meshgrid(*[unit_weights] * dim, indexing="ij")
+    log_unit = np.log(np.prod(grids, axis=0).ravel())
+    return offsets, log_unit
 
 
 def _hides_a_peak(

@@ -171,6 +171,27 @@ def tanh_network(
     )
 
 
+def two_wells(gap: float = 44 / 10_500, distance: float = 9.4) -> Model:
+    """One weight, y = g(θ) + N(0, 1) and truth 0, with K(θ) = min(gap + θ², (θ − distance)²) and a N(0, 1) prior.
+
+    Args:
+        gap: how much worse the well at 0 is.
+        distance: where the better well lies.
+    """
+    if not (gap > 0 and distance > 0):
+        raise ValueError(f"gap and distance are above 0, got {gap} and {distance}.")
+
+    def function(
+        draws: Draws, x: Float[np.ndarray, "input column"]
+    ) -> Float[np.ndarray, "draw input out"]:
+        worse, better = np.sqrt(2 * (gap + draws**2)), math.sqrt(2) * (draws - distance)
+        return np.where(worse < np.abs(better), worse, better)[:, :, None]
+
+    return regression(
+        "two wells", function, np.zeros((1, 1)), np.zeros((1, 1)), [(-12.0, distance + 3.0)]
+    )
+
+
 def reduced_rank(num_inputs: int, num_hidden: int, num_outputs: int, rank: int = 0) -> Model:
     """Regression y = B A x + N(0, 1) with x = ± each unit vector times √M; λ and m come from the theorem."""
     from singulab.exact.formulas import reduced_rank as formula

@@ -19,7 +19,7 @@ from singulab.bayes.prior import REACH, LogDensity, Prior, prior_on
 from singulab.bayes.tempering import Tempering, tempered
 
 _REFERENCE = 100.0  # the constant of a phase is read off where n is so many times the n of interest
-_STEPS = 40  # of the grid on which jumps are looked for, per decade of n
+_STEPS = 20  # of the grid on which jumps are looked for, per decade of n
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,7 @@ def run(config: Config, console: Console) -> Outcome:
             )
         )
     )
-    jumps = posterior.jumps(between=(min(ns) / 100, max(ns) * 100))
+    jumps = posterior.jumps(between=(min(ns) / 20, max(ns) * 20))
     for jump in jumps:
         console.print(
             f"\nfrom {jump.before} to {jump.after} at n = {jump.true:,.0f}; the free energies predict "
