@@ -2,9 +2,22 @@
 
 from singulab.exact.checker import RefutedError as RefutedError
 from singulab.exact.checker import check as check
+from singulab.exact.model import from_model as from_model
 from singulab.exact.result import RLCT as RLCT
 from singulab.exact.result import Bound as Bound
+from singulab.exact.result import Stratum as Stratum
+from singulab.exact.strata import rlct_over as rlct_over
 from singulab.exact.threshold import rlct as rlct
 from singulab.exact.threshold import rlct_of_ideal as rlct_of_ideal
 
-__all__ = ["RLCT", "Bound", "RefutedError", "check", "rlct", "rlct_of_ideal"]
+__all__ = [
+    "RLCT",
+    "Bound",
+    "RefutedError",
+    "Stratum",
+    "check",
+    "from_model",
+    "rlct",
+    "rlct_of_ideal",
+    "rlct_over",
+]

@@ -47,16 +47,20 @@ def check(certificate: Branch) -> tuple[Bound, Bound]:
     """
     try:
         told = certificate["problem"]
-        gens, n = tuple(po.from_json(g) for g in told["generators"]), len(told["variables"])
-        whole = all(len(a) == n and any(a) and min(a) >= 0 for g in gens for a in g)
-        demand(gens and whole, "the generators do not vanish at the point")
-        demand(not told["principal"] or len(gens) == 1, "K is one polynomial")
-        kinds = "".join("x" if o else "y" for o in told["onesided"])
-        weights = tuple(Fraction(h + 1) for h in told["powers"])
-        walls = tuple(_unit(i, n) for i in range(n))
-        root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens))
         scale = 1 if told["principal"] else 2
-        low, high = (Bound(v / scale, -m) for v, m in bounds(root, certificate["tree"]))
+        gens, n = tuple(po.from_json(g) for g in told["generators"]), len(told["variables"])
+        demand(gens and all(len(a) == n and min(a) >= 0 for g in gens for a in g), "no polynomials are given")
+        demand(not told["principal"] or len(gens) == 1, "K is one polynomial")
+        weights = tuple(Fraction(h + 1) for h in told["powers"])
+        if "box" in told:
+            pairs = list(over_box(told, gens, weights, certificate["parts"]))
+        else:
+            demand(all(any(a) for g in gens for a in g), "the generators do not vanish at the point")
+            kinds = "".join("x" if o else "y" for o in told["onesided"])
+            walls = tuple(_unit(i, n) for i in range(n))
+            root = Chart(kinds, weights, walls, gens, (frozenset(),) * len(gens), principal=told["principal"])
+            pairs = [bounds(root, certificate["tree"])]
+        low, high = (Bound(min(p)[0] / scale, -min(p)[1]) for p in zip(*pairs, strict=True))
         said = None
         if "rlct" in certificate:
             said = Bound(Fraction(certificate["rlct"]), certificate["multiplicity"])
@@ -77,23 +81,61 @@ def bounds(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
         return (c.offset, -1), (c.offset, -1) if c.real else NEVER
     if "split" in branch:
         return split(c, branch["split"])
-    if branch.get("end") == "above":
-        leads = [m for i in range(len(c.gens)) if (m := lead(c, i)) is not None]
-        return pair(c, normals(c, leads)), NEVER
+    if "group" in branch:
+        return blow_up(c, branch)
+    leads = [m for i in range(len(c.gens)) if (m := lead(c, i)) is not None]
+    unknown = pair(c, normals(c, leads)) if leads else (c.offset, -(10**6))
+    if branch.get("end") == "above" or len(leads) == len(c.gens):
+        return unknown, unknown if c.real and len(leads) == len(c.gens) else NEVER
     points = sorted({a[: c.n] for g in c.gens for a in g}.union(*c.tails))
     around = normals(c, points)
     low = pair(c, around)
     high = low if c.real else NEVER
     if "open" in branch:
-        return (c.offset, -(10**6)), high
-    said = {(tuple(map(tuple, f["face"])), tuple(f["signs"])): f for f in branch["faces"]}
+        low = min(low, unknown)
+    said = {(tuple(map(tuple, f["face"])), tuple(f["signs"])): f for f in branch.get("faces", [])}
     for face, cone in faces(c, points, around):
         for place, patterns in open_patterns(c, face, cone):
             signs = next((s for s in patterns if (face, s) in said), None)
-            demand(signs, f"nothing is said of the face {face}")
+            if signs is None or "open" in said[face, signs]:
+                demand(signs or "open" in branch, f"nothing is said of the face {face}")
+                low = min(low, unknown)
+                continue
             below, above = place(patterns[signs]).close(said[face, signs])  # type: ignore[index]
             low, high = min(low, below), min(high, above)
     return low, high
+
+
+def over_box(told: Branch, gens: Any, weights: Any, parts: Any) -> Iterator[tuple[Pair, Pair]]:
+    """Bounds for each part of a box: the variables near their origin, above or below it."""
+    n, said = len(gens[0] and next(iter(gens[0]))), {tuple(p["signs"]): p for p in parts}
+    box = [[None if e is None else Fraction(e) for e in ends] for ends in told["box"]]
+    origin = [Fraction(o) for o in told["origin"]]
+    sides = [
+        [0] + [1] * (high is None or high > o) + [-1] * (low is None or low < o)
+        for (low, high), o in zip(box, origin, strict=True)
+    ]
+    for signs in product(*sides):
+        near, far = ([i for i in range(n) if bool(signs[i]) == f] for f in (False, True))
+        order = [*near, *far]
+        flip = [{a: x * (-1) ** sum(a[i] for i in far if signs[i] < 0) for a, x in g.items()} for g in gens]
+        chart = Chart(
+            kinds="".join("x" if origin[i] in box[i] else "y" for i in near) + "u" * len(far),
+            weights=tuple(weights[i] for i in near),
+            walls=tuple(_unit(i, len(near)) for i in range(len(near))),
+            gens=tuple(po.take(g, order) for g in flip),
+            tails=(frozenset(),) * len(gens),
+            conditions=tuple(
+                {(0,) * n: reach.numerator, _unit(order.index(i), n): -reach.denominator}
+                for i in far
+                if (end := box[i][signs[i] > 0]) is not None and (reach := abs(end - origin[i]))
+            ),
+            principal=told["principal"],
+        )
+        point = [Fraction(x) for x in said[signs].get("witness", ())]
+        real = len(point) == len(far) and all(x > 0 for x in point)
+        real = real and all(sign_at(chart, q, point) > 0 for q in chart.conditions)
+        yield bounds(replace(chart, real=real), said[signs]["tree"])
 
 
 def open_patterns(c: Chart, face: Any, cone: Any) -> Iterator[Any]:
@@ -114,6 +156,49 @@ def open_patterns(c: Chart, face: Any, cone: Any) -> Iterator[Any]:
         gens = next(iter(patterns.values()))
         if not any(part and nonzero(c, {a: g[a] for a in part}) for g, part in zip(gens, on, strict=True)):
             yield lambda signed: Place(c, face, cone, kept, on, signed), patterns
+
+
+def blow_up(c: Chart, branch: Branch) -> tuple[Pair, Pair]:
+    """Charts w_i = t, w_j = t·w_j′ of a group; all but those that a symmetry carries into one that is told."""
+    group, charts = branch["group"], {chart["index"]: chart for chart in branch["charts"]}
+    demand(set(c.kinds) == {"y"} and not any(c.tails), "only small variables of both signs are blown up")
+    demand(all(c.weights[v] == 1 and c.alone(v) for v in group), "a prior on a group")
+    old = {frozenset(normal(c, g).items()) for g in c.gens}
+    for j, i, images in branch["same"]:
+        demand(sorted(images) == list(range(c.n)) and images[i] == j and i in charts, "no permutation to a chart")
+        demand({images[v] for v in group} == set(group), "a permutation leaves the group")
+        demand(all(c.weights[v] == c.weights[w] for v, w in enumerate(images)), "a permutation changes the prior")
+        inverse = sorted(range(c.n), key=lambda v: images[v])
+        new = {frozenset(normal(c, po.take(g, inverse)).items()) for g in c.gens}
+        demand(new == old, "a permutation changes the ideal")
+    told = {*charts, *(j for j, _, _ in branch["same"])}
+    demand(set(group) <= told and set(charts) <= set(group), "a chart of a blow-up is missing")
+    found = []
+    for i, chart in charts.items():
+        others = [v for v in group if v != i]
+        stay = [v for v in range(c.n) if v not in others]
+        gens = tuple(
+            {(*(sum(a[v] for v in group) if s == i else a[s] for s in stay), *(a[v] for v in others)): x for a, x in g.items()}
+            for g in c.gens
+        )
+        at = replace(
+            c,
+            kinds="y" * len(stay) + "f" * len(others),
+            weights=tuple(Fraction(len(group)) if s == i else c.weights[s] for s in stay),
+            walls=tuple(_unit(k, len(stay)) for k in range(len(stay))),
+            gens=gens,
+        )
+        at = tidy(at)
+        for name, *step in chart["steps"]:
+            at = tidy(STEPS[name](at, *step))
+        scaling, size = chart["weights"], len(at.kinds)
+        demand(all(len({po.inner(scaling, a) for a in g}) == 1 for g in at.gens), "generators do not scale")
+        demand(all(w > 0 for w, kind in zip(scaling, at.kinds, strict=True) if kind == "f"), "scaling leads away")
+        walls = tuple(_unit(k, size) for k in range(size))
+        weights = (*at.weights, *(Fraction(1),) * (size - at.n))
+        demand(not any(at.tails) and set(at.kinds) <= {"y", "f"}, "a chart of a blow-up has tails")
+        found.append(bounds(replace(at, kinds="y" * size, weights=weights, walls=walls), chart["child"]))
+    return min(f[0] for f in found), min(f[1] for f in found)
 
 
 def split(c: Chart, branches: Sequence[Branch]) -> tuple[Pair, Pair]:
@@ -171,17 +256,24 @@ class Place:
             factors=tuple({(*(0,) * len(across), *a[c.n :]): x for a, x in q.items()} for q in c.factors),
             conditions=tuple({(*(0,) * len(across), *a[c.n :]): x for a, x in q.items()} for q in c.conditions),
         )
+        chart = (torus, along, across, said["powers"])
         forms = []
         for g, part in zip(self.gens, self.on, strict=True):
-            wide = {(*(po.inner(a[: c.n], v) for v in across), *a[c.n :]): g[a] for a in part}
-            low = [min((a[i] for a in wide), default=0) if i in torus.units else 0 for i in range(len(torus.kinds))]
-            forms.append(normal(torus, po.shift(wide, [-x for x in low])))
+            forms.append(normal(torus, {t: g[a] for a, t in self.turned(chart, part)}))
         if "none" in said:
             return none(torus, forms, said["none"])
         if "smooth" in said:
             return self.smooth(torus, forms, said)
-        chart = (torus, along, across)
         return self.locus(chart, forms, forms[said["form"]], said["factors"])
+
+    def turned(self, chart: Any, exponents: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Exponents with their powers of the torus coordinates, least power 0, of which roots were taken."""
+        n, (_, _, across, roots) = self.c.n, chart
+        low = [min((po.inner(a[:n], v) for a in exponents), default=0) for v in across]
+        for a in exponents:
+            t = [po.inner(a[:n], v) - x for v, x in zip(across, low, strict=True)]
+            demand(all(r > 0 and x % r == 0 for x, r in zip(t, roots, strict=True)), "a root cannot be taken")
+            yield a, (*(x // r for x, r in zip(t, roots, strict=True)), *a[n:])
 
     def smooth(self, torus: Chart, forms: Sequence[Polynomial], said: Branch) -> tuple[Pair, Pair]:
         """Forms with independent differentials are coordinates v, and the ideal contains x^κ·v."""
@@ -191,8 +283,13 @@ class Place:
         none(torus, [*forms, *minors], said["proof"])
         ratios = [(Fraction(po.inner(r, c.weights)) / t, (*r, 0)) for r in self.cone if (t := po.inner(r, self.face[0]))]
         value = best([*ratios, (Fraction(len(chosen)), _unit(c.n, c.n + 1))], c.offset)
-        signs = {sign_at(torus, chosen[0], [Fraction(x) for x in p]) for p in said.get("between", ()) if all(Fraction(x) > 0 for x in p)}
-        exact = len(chosen) == len(forms) == 1 and signs >= {1, -1} and c.real and not c.conditions
+        signs = set()
+        for told in said.get("between", ()):
+            point = [Fraction(x) for x in told]
+            if min(point) > 0 and all(sign_at(torus, q, point) > 0 for q in torus.conditions):
+                signs.add(sign_at(torus, chosen[0], point))
+        convex = torus.root is None and all(sum(a) <= 1 for q in torus.conditions for a in q)
+        exact = len(chosen) == len(forms) == 1 and signs >= {1, -1} and c.real and convex
         return value, value if exact else NEVER
 
     def locus(self, chart: Any, forms: Sequence[Polynomial], form: Polynomial, said: Any) -> tuple[Pair, Pair]:
@@ -222,7 +319,10 @@ class Place:
                 demand(nonzero(torus, p), "a factor is left out")
             for below, above in found:
                 low, high = min(low, below), min(high, above)
-        demand(normal(torus, whole) == normal(torus, form), "the factors are not those of the form")
+        number = po.variable(len(torus.kinds) - 1, len(torus.kinds)) if torus.root else {}
+        powers = range(1 + po.degree(form, len(torus.kinds) - 1) if torus.root else 1)
+        same = (po.multiply(whole, po.power(number, k, len(torus.kinds))) for k in powers)
+        demand(any(normal(torus, p) == normal(torus, form) for p in same), "the factors are not those of the form")
         return low, high
 
     def roots(self, chart: Any, p: Polynomial, j: int, said: Any) -> Iterator[tuple[Pair, Pair]]:
@@ -243,7 +343,7 @@ class Place:
 
     def child(self, chart: Any, j: int, top: Any, bottom: Any, root: Any, said: Branch) -> tuple[Pair, Pair]:
         """Bounds of the chart where y = bottom·u_j − top is small; with a root, top is that number."""
-        c, (torus, along, across) = self.c, chart
+        c, (torus, along, _, _) = self.c, chart
         size, old, pad = 1 + len(along), len(torus.kinds), (0,) * (root is not None)
         length = size + old + len(pad)  # u_j comes first until it is replaced
 
@@ -254,14 +354,9 @@ class Place:
         number = po.add(po.variable(1, length), limit)
         gens = []
         for g in self.gens:
-            wide = {(*(po.inner(a[: c.n], v) for v in across), *a[c.n :]): (a, x) for a, x in g.items()}
-            del wide
-            terms = [((*(po.inner(a[: c.n], v) for v in across), *a[c.n :]), tuple(po.inner(a[: c.n], b) for b in along), x) for a, x in g.items()]
-            low = [min(t[i] for t, _, _ in terms) if i in torus.units and terms else 0 for i in range(old)]
             flat: Polynomial = {}
-            for t, e, x in terms:
-                t = tuple(u - v for u, v in zip(t, low, strict=True))
-                flat[(t[j], 0, *e, *t[:j], *t[j + 1 :], *pad)] = x
+            for a, t in self.turned(chart, list(g)):
+                flat[(t[j], 0, *(po.inner(a[: c.n], b) for b in along), *t[:j], *t[j + 1 :], *pad)] = g[a]
             gens.append({a[1:]: x for a, x in po.substitute(flat, 0, number, below).items()})
         points = {a[: c.n] for g in c.gens for a in g}.union(*c.tails)
         tight = [tuple(x - y for x, y in zip(a, self.face[0], strict=True)) for a in points]
@@ -274,6 +369,7 @@ class Place:
             tails=tuple(frozenset((0, *(po.inner(a, b) for b in along)) for a in t) for t in c.tails),
             offset=c.offset,
             root=root or c.root,
+            principal=c.principal,
         )
         conditions = [] if root else [po.multiply(limit, below)]
         for q in torus.conditions:
@@ -282,6 +378,9 @@ class Place:
         bare = tuple(reduced(new, {a[1:]: x for a, x in q.items()}) for q in conditions)
         factors = tuple(po.from_json(q) for q in said.get("nonzero", ()))
         demand(all(any(po.divide(q, f) is not None for q in bare) for f in factors), "a factor of no condition")
+        if said["child"] == {"end": "empty"}:
+            demand(any(not q or one_sign(new, q) < 0 for q in bare), "a chart is not empty")
+            return NEVER, NEVER
         real = "witness" in said
         point = [Fraction(x) for x in said.get("witness", ())]
         if real:

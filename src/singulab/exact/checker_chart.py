@@ -28,7 +28,7 @@ def demand(holds: Any, claim: str) -> None:
 
 @dataclass(frozen=True)
 class Chart:
-    """As in the search; its cone is {ω: ⟨c, ω⟩ ≥ 0 for all walls c}, and it is real if a point of it is known."""
+    """Variables y, x, u, f, c as in the search; its cone is {ω: ⟨c, ω⟩ ≥ 0 for all walls c}, and it is real if a point of it is known."""
 
     kinds: str
     weights: tuple[Fraction, ...]
@@ -40,6 +40,7 @@ class Chart:
     factors: tuple[Polynomial, ...] = ()
     root: tuple[list[int], Fraction, Fraction] | None = None
     real: bool = True
+    principal: bool = False  # K ≥ 0 itself, up to a factor of one sign
 
     @property
     def n(self) -> int:
@@ -98,6 +99,8 @@ def sign(c: Chart, powers: dict[int, Fraction]) -> int:
 def one_sign(c: Chart, p: Polynomial) -> int:
     """The sign that all coefficients of p have, or 0."""
     last = len(c.kinds) - (c.root is not None)
+    if any(c.kinds[i] == "f" for i in po.occurring(p)):
+        return 0
     parts: dict[Vector, dict[int, Fraction]] = {}
     for a, v in reduced(c, p).items():
         parts.setdefault(a[:last], {})[sum(a[last:])] = Fraction(v)
@@ -107,7 +110,9 @@ def one_sign(c: Chart, p: Polynomial) -> int:
 
 def nonzero(c: Chart, p: Polynomial) -> bool:
     """Whether p is one-signed up to factors of the conditions."""
-    for q in c.factors if p else ():
+    if not p or one_sign(c, p):
+        return bool(p)
+    for q in c.factors:
         while (quotient := po.divide(p, q)) is not None:
             p = quotient
     return one_sign(c, p) != 0
@@ -142,7 +147,8 @@ def lead(c: Chart, i: int) -> Vector | None:
 def tidy(c: Chart) -> Chart:
     gens: list[Polynomial] = []
     tails = []
-    for g, tail in zip(c.gens, c.tails, strict=True):
+    for g, t in zip(c.gens, c.tails, strict=True):
+        tail = frozenset(a for a in t if not _above(c, a, t - {a}))
         p = normal(c, {a: v for a, v in g.items() if not _above(c, a[: c.n], tail)})
         if tail or (p and p not in gens):
             gens.append(p)
@@ -164,6 +170,33 @@ def mix(c: Chart, matrix: list[list[int]]) -> Chart:
         gens.append(total)
         tails.append(frozenset().union(*(t for f, t in zip(row, c.tails, strict=True) if f)))
     return replace(c, gens=tuple(gens), tails=tuple(tails))
+
+
+def shear(c: Chart, v: int, told: Any) -> Chart:
+    q, length = po.from_json(told), len(c.kinds)
+    demand(all(not a[v] for a in q) and not any(c.tails), "a shear by its own variable")
+    if c.kinds[v] == "f":
+        demand(all(c.kinds[i] == "f" for i in po.occurring(q)), "a free variable is sheared by one that is not")
+    else:
+        demand(c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "no free coordinate")
+        demand(all(not any(a[c.n :]) and c.bounded(a[: c.n], small=True) for a in q), "a shear is not small")
+    image = po.add(po.variable(v, length), q)
+    one = po.constant(1, length)
+    return replace(c, gens=tuple(po.substitute(g, v, image, one) for g in c.gens))
+
+
+def square(c: Chart, v: int) -> Chart:
+    """K = A·v² + B·v + C ≥ 0: 4A·K = (2A·v + B)² + (4AC − B²), and v = −B/2A shows the last not negative."""
+    parts = po.coefficients(c.gens[0], v)
+    demand(c.principal and c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "no square to complete")
+    lead = {a: x for a, x in parts[2].items() if not any(a[: c.n])}
+    linear = {a[: c.n] for a in parts.get(1, {})}
+    demand(max(parts) == 2 and not any(c.tails) and nonzero(c, lead), "no square to complete")
+    demand(all(c.bounded(a) for a in linear | {a[: c.n] for a in parts[2]}), "a square is not small")
+    demand(not any(not any(a) for a in linear), "a square is not small")
+    rest = po.scale(po.multiply(parts[2], parts.get(0, {})), 4)
+    rest = po.add(rest, po.multiply(parts.get(1, {}), parts.get(1, {})), -1)
+    return replace(_without(replace(c, gens=(rest,)), v), offset=c.offset + Fraction(1, 2))
 
 
 def drop(c: Chart, i: int, terms: list[list[int]]) -> Chart:
@@ -275,7 +308,7 @@ def _bounding(t: Vector, v: int, phi: set[Vector]) -> set[Vector]:
     return {tuple(map(sum, zip(base, p, strict=True))) for p in phi} if t[v] else {base}
 
 
-STEPS = {"mix": mix, "drop": drop, "unit": unit, "free": free, "solve": solve, "series": solve}
+STEPS = {"shear": shear, "square": square, "mix": mix, "drop": drop, "unit": unit, "free": free, "solve": solve, "series": solve}
 
 
 # ── polyhedra ─────────────────────────────────────────────────────────────────────────────────────

@@ -13,8 +13,8 @@ class TimeUpError(Exception):
 class Deadline:
     """The moment at which a computation has to come to an end.
 
-    ``check`` raises in our own loops. ``with deadline:`` guards a call of other Python code: when time is up,
-    ``TimeUpError`` is raised inside it.
+    ``check`` raises in our own loops. ``with deadline:`` guards whatever Python code is inside: when time is
+    up, ``TimeUpError`` is raised there, once.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -22,6 +22,7 @@ class Deadline:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._fired = False
+        self._depth = 0
 
     @property
     def left(self) -> float:
@@ -37,6 +38,9 @@ class Deadline:
 
     def __enter__(self) -> None:
         self.check()
+        self._depth += 1
+        if self._depth > 1:
+            return
         self._fired = False
         self._timer = threading.Timer(self.left, self._fire, (threading.get_ident(),))
         self._timer.daemon = True
@@ -53,10 +57,12 @@ class Deadline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         with self._lock:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if self._fired and kind is not TimeUpError:
-            while True:  # the exception is on its way to this thread
-                time.sleep(0.001)
+        for _ in range(50 if self._fired else 0):
+            pass  # an exception on its way to this thread arrives at a jump back, so not after this block

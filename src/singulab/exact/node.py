@@ -4,6 +4,7 @@ Variables come in this order:
 
     y   small, of both signs
     x   small and positive; the log-directions of all small variables lie in a cone
+    f   free: real and bounded
     u   positive, bounded and bounded away from 0
     c   at most one, a fixed real algebraic integer
 
@@ -27,6 +28,7 @@ from singulab.exact.polynomial import (
     divide,
     evaluate,
     inner,
+    occurring,
     primitive,
     reduce,
 )
@@ -73,6 +75,7 @@ class Node:
     factors: tuple[Polynomial, ...] = ()  # of the conditions, so that they have no zero either
     root: Root | None = None
     tails: tuple[frozenset[tuple[int, ...]], ...] = ()  # of each generator; () if there are none
+    principal: bool = False  # the one generator is K ≥ 0 itself, up to a factor of one sign
     witness: tuple[Fraction, ...] | None = field(default=(), compare=False)
 
     @property
@@ -111,7 +114,7 @@ class Node:
 
     def one_sign(self, p: Polynomial) -> int:
         """+1 or −1 if all coefficients of p have that sign, so that p has it for positive variables; else 0."""
-        if not p:
+        if not p or ("f" in self.kinds and any(self.kinds[i] == "f" for i in occurring(p))):
             return 0
         if self.root is None:
             values = p.values()

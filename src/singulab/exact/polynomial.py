@@ -7,6 +7,7 @@ negative. Coefficients are integers because only ideals matter here: a generator
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import gcd
+from typing import Any
 
 Exponents = tuple[int, ...]
 Polynomial = dict[Exponents, int]
@@ -186,7 +187,7 @@ def told(p: Polynomial, names: Sequence[str]) -> str:
     return text or "0"
 
 
-def inner(a: Sequence[int], b: Sequence[int]) -> int:
+def inner(a: Sequence[Any], b: Sequence[Any]) -> Any:
     return sum([i * j for i, j in zip(a, b, strict=True)])
 
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from singulab.exact.cone import Cone
+from singulab.exact.deadline import Deadline, TimeUpError
 from singulab.exact.node import Node
 from singulab.exact.parse import (
     NotAPolynomialError,
@@ -18,7 +19,8 @@ from singulab.exact.parse import (
     read,
     squares,
 )
-from singulab.exact.polynomial import Polynomial, from_json, primitive, to_json
+from singulab.exact.polynomial import Polynomial, from_json, to_json
+from singulab.exact.zeros import factored_square
 
 Interval = tuple[Any, Any]
 _MOST_VARIABLES = 100
@@ -28,16 +30,11 @@ class NotZeroError(ValueError):
     """The point is not on the zero set of K, so K is bounded below near it."""
 
 
-class NegativeError(ValueError):
-    """K takes negative values near the point, so it is no loss with a minimum there."""
-
-
 @dataclass(frozen=True)
 class Problem:
     """An ideal at the origin.
 
-    λ of the problem is ``scale``·λ_I + ``squared``/2: the scale is ½ where K = Σ fᵢ² and 1 where K itself is
-    the only generator; ``squared`` counts variables whose squares were completed, K = Σ (2av + b)²/4a + K′.
+    λ of the problem is ``scale``·λ_I: the scale is ½ where K = Σ fᵢ² and 1 where K itself is the generator.
     """
 
     variables: tuple[str, ...]  # of the ideal, by their names in the input
@@ -47,11 +44,10 @@ class Problem:
     powers: tuple[int, ...]  # h, of a prior Π|w|^h
     generators: tuple[Polynomial, ...]
     principal: bool  # the one generator is K itself
-    squared: int = 0
 
     @property
     def scale(self) -> Fraction:
-        return Fraction(1 if self.principal else 1, 1 if self.principal else 2)
+        return Fraction(1) if self.principal else Fraction(1, 2)
 
     def node(self) -> Node:
         """The first chart."""
@@ -61,6 +57,7 @@ class Problem:
             weights=tuple(Fraction(h + 1) for h in self.powers),
             cone=Cone.orthant(n),
             generators=self.generators,
+            principal=self.principal,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,7 +69,6 @@ class Problem:
             "powers": list(self.powers),
             "generators": [to_json(g) for g in self.generators],
             "principal": self.principal,
-            "squared": self.squared,
         }
 
     @classmethod
@@ -85,7 +81,6 @@ class Problem:
             tuple(data["powers"]),
             tuple(from_json(g) for g in data["generators"]),
             data["principal"],
-            data["squared"],
         )
 
 
@@ -154,13 +149,9 @@ def _problem(
     powers = _prior(prior, variables, point)
     here = [moved(p, point, [-1 if m else 1 for m in mirrored]) for p in polynomials]
     zero = (0,) * len(variables)
-    for p, q in zip(here, polynomials, strict=True):
-        if p.get(zero):
-            told = ", ".join(f"{v} = {x}" for v, x in zip(variables, point, strict=True)) or "a constant"
-            what = "K" if principal or len(polynomials) == 1 else "a generator"
-            value = p[zero] if principal or len(polynomials) > 1 else "not 0"
-            raise NotZeroError(f"{what} is {value} at {told}, not 0; give a point of the zero set with `at`.")
-        del q
+    if any(p.get(zero) for p in here):
+        told = ", ".join(f"{v} = {x}" for v, x in zip(variables, point, strict=True)) or "every point"
+        raise NotZeroError(f"K is not 0 at {told}; give a point of its zero set with `at`.")
     used = [i for i in range(len(variables)) if any(a[i] for p in here for a in p) or powers[i]]
     return Problem(
         tuple(variables[i] for i in used),
@@ -202,22 +193,22 @@ def _prior(prior: Any, variables: Sequence[str], point: Sequence[Fraction]) -> l
     return [h if value == 0 else 0 for h, value in zip(powers, point, strict=True)]
 
 
+def of_polynomials(
+    variables: Sequence[str],
+    polynomials: Sequence[Rational],
+    at: Mapping[str, Any] | None,
+    domain: Mapping[str, Interval] | None,
+    prior: Any,
+) -> Problem:
+    """Generators that are polynomials of those variables already."""
+    return _problem(variables, polynomials, False, at, domain, prior)
+
+
 def _root(problem: Problem) -> Problem:
-    """K = c·g² becomes the ideal (g); squares of variables of which K has no higher power are completed."""
-    from singulab.exact.deadline import Deadline
-    from singulab.exact.zeros import factors
-
-    (k,) = problem.generators
-    found = factors(k, Deadline(1.0)) if len(k) < 60 else [(k, 1)]
-    low = tuple(min(a[i] for a in k) for i in range(len(problem.variables)))
-    if found or len(k) == 1:
-        top = max(k)
-        positive = k[top] > 0
-        if positive and all(e % 2 == 0 for _, e in found) and all(e % 2 == 0 for e in low):
-            from singulab.exact.polynomial import multiply, power
-
-            g: Polynomial = {tuple(e // 2 for e in low): 1}
-            for p, e in found:
-                g = multiply(g, power(p, e // 2, len(low)))
-            return replace(problem, generators=(primitive(g),), principal=False)
-    return problem
+    """K = c·g² becomes the ideal (g)."""
+    try:
+        with Deadline(1.0):
+            root = factored_square(problem.generators[0])
+    except TimeUpError:
+        root = None
+    return problem if root is None else replace(problem, generators=(root,), principal=False)

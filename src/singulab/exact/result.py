@@ -44,6 +44,20 @@ class Bound:
         return {"rlct": str(self.rlct), "multiplicity": self.multiplicity}
 
 
+@dataclass(frozen=True)
+class Stratum:
+    """A part of a zero set, with the least pair on it."""
+
+    where: str  # such as "x = 0, y > 0"
+    lower: Bound
+    upper: Bound | None  # None if no point of it was found
+
+    def __str__(self) -> str:
+        if self.upper == self.lower:
+            return f"{self.where}: {self.lower}"
+        return f"{self.where}: {self.lower} at least, {self.upper or 'nothing known'} at most"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RLCT:
     """The real log canonical threshold λ and its multiplicity m, never as a guess.
@@ -59,6 +73,7 @@ class RLCT:
     how: str  # the argument in one line
     certificate: Certificate | None = None  # JSON: a tree of steps that a checker replays, or a citation
     reasons: tuple[str, ...] = ()  # what keeps the bounds apart
+    strata: tuple[Stratum, ...] = ()  # parts of the zero set, the most singular first, if a box was asked for
 
     def __post_init__(self) -> None:
         if self.lower > self.upper:
@@ -101,6 +116,7 @@ class RLCT:
             "upper": self.upper.to_dict(),
             "how": self.how,
             "reasons": list(self.reasons),
+            "strata": [str(stratum) for stratum in self.strata],
             "certificate": None if self.certificate is None else dict(self.certificate),
         }
 

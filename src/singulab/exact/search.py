@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
+from math import gcd
 from typing import Any
 
 from singulab.exact.cone import (
@@ -23,6 +24,7 @@ from singulab.exact.cone import (
     unimodular,
 )
 from singulab.exact.deadline import Deadline, TimeUpError
+from singulab.exact.groups import blown_up, groups, orbits, settled, straightened
 from singulab.exact.node import NOTHING, Node, Pair, newton_pair
 from singulab.exact.polynomial import (
     Polynomial,
@@ -50,7 +52,9 @@ from singulab.exact.zeros import (
 )
 
 _DEEPEST = 14
+_MANY = 6  # variables from which on groups of them are blown up together
 _LONGEST = 1500  # terms of all generators of a chart
+TIME_UP = "the time was up"
 UNKNOWN: Pair = (Fraction(0), -(10**6))  # a lower bound that says nothing
 
 
@@ -61,6 +65,10 @@ class Found:
     lower: Pair
     upper: Pair
     branch: dict[str, Any]
+
+
+class NegativeError(ValueError):
+    """K takes negative values near the point, so it is no loss with a minimum there."""
 
 
 class UnresolvedError(Exception):
@@ -78,15 +86,24 @@ class Chart:
     kept: tuple[int, ...]
     beta: tuple[Vector, ...]
     gamma: tuple[Vector, ...]
+    roots: tuple[int, ...]  # powers by which the torus coordinates are divided: all generators have only these
     cone: Cone  # of (kept, x)
+
+    def across(self, exponents: Sequence[Vector]) -> list[list[int]]:
+        """Powers of the torus coordinates in the terms of a polynomial, the least of each being 0."""
+        columns = []
+        for g, root in zip(self.gamma, self.roots, strict=True):
+            powers = [inner(a, g) for a in exponents]
+            low = min(powers)
+            columns.append([(p - low) // root for p in powers])
+        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in exponents]
 
 
 class Search:
     """The recursion, with its deadline and what it could not resolve."""
 
-    def __init__(self, deadline: Deadline, *, principal: bool = False, order: int = 8) -> None:
+    def __init__(self, deadline: Deadline, *, order: int = 8) -> None:
         self.deadline = deadline
-        self.principal = principal  # the generator is K itself, which should not change its sign
         self.order = order  # of power series
         self.reasons: list[str] = []
         self.charts = 0
@@ -94,12 +111,15 @@ class Search:
     def explore(self, node: Node, bound: Pair, depth: int = 0) -> Found:
         """Bounds for a chart; what lies above ``bound`` need not be resolved."""
         lower = UNKNOWN
+        branch: dict[str, Any] = {}
         try:
             self.deadline.check()
             node, steps = simplified(node, self.deadline, self.order)
             self.charts += 1
-            branch: dict[str, Any] = {"steps": steps} if steps else {}
+            branch = {"steps": steps} if steps else {}
             lower = (node.offset, -(10**6))
+            if node.principal and any(step[0] in ("solve", "series") for step in steps):
+                refuse_sign_change(node, [Face(((1,),), (), 0)]) if not node.generators else None
             if not node.generators:
                 pair = (node.offset, -1)
                 return Found(pair, pair if node.witness is not None else NOTHING, branch)
@@ -108,22 +128,20 @@ class Search:
                 lower = _moved(least, node.offset)
                 if lower >= bound:
                     return Found(lower, NOTHING, {**branch, "end": "above"})
+                if len(monomials) == len(node.generators):
+                    upper = lower if node.witness is not None else NOTHING
+                    return Found(lower, upper, {**branch, "end": "monomials"})
             if parts := components(node):
                 return self._split(node, parts, branch, depth)
-            return self._faces(node, bound, branch, depth)
+            if node.small >= _MANY and depth < _DEEPEST:
+                found = self._blow_up(node, bound, branch, depth)
+                if found is not None:
+                    return found
+            return self._faces(node, bound, lower, branch, depth)
         except (TimeUpError, TooManyFacesError, TooLargeError, UnresolvedError) as error:
-            reason = str(error) or "the time was up"
+            reason = str(error) or TIME_UP
             self.reasons.append(reason)
-            return Found(lower, self._upper(node), {"open": reason})
-
-    def _upper(self, node: Node) -> Pair:
-        """An upper bound for a chart that is not resolved: its Newton pair, if that can be had."""
-        if node.witness is None or not node.generators:
-            return NOTHING
-        try:
-            return _moved(newton_pair(NewtonPolyhedron(node.exponents(), node.cone), node.weights), node.offset)
-        except TooManyFacesError:
-            return NOTHING
+            return Found(lower, NOTHING, {**branch, "open": reason})
 
     def _split(
         self, node: Node, parts: Sequence[Sequence[int]], branch: dict[str, Any], depth: int
@@ -141,7 +159,33 @@ class Search:
             upper = NOTHING
         return Found(lower, upper, {**branch, "split": [f.branch for f in found]})
 
-    def _faces(self, node: Node, bound: Pair, branch: dict[str, Any], depth: int) -> Found:
+    def _blow_up(self, node: Node, bound: Pair, branch: dict[str, Any], depth: int) -> Found | None:
+        """The charts of a group of variables, if they can be resolved."""
+        for group in groups(node)[:2]:
+            lower, upper, limit = NOTHING, NOTHING, bound
+            told, same = [], []
+            for i, others in orbits(node, group, self.deadline):
+                chart, steps = simplified(blown_up(node, group, i), self.deadline, 0)
+                chart, shears = straightened(chart)
+                made = settled(chart)
+                if made is None or chart.tails:
+                    break
+                found = self.explore(replace(made[0], witness=node.witness), limit, depth + 1)
+                lower, upper = min(lower, found.lower), min(upper, found.upper)
+                limit = min(limit, upper)
+                told.append(
+                    {"index": i, "steps": [*steps, *shears], "weights": made[1], "child": found.branch}
+                )
+                same.extend([j, i, list(p)] for j, p in others.items())
+            else:
+                if lower >= min(bound, upper):
+                    return Found(lower, upper, {**branch, "group": group, "charts": told, "same": same})
+        return None
+
+    def _faces(
+        self, node: Node, bound: Pair, floor: Pair, branch: dict[str, Any], depth: int
+    ) -> Found:
+        """The Newton rule, and all faces on which it may fail; ``floor`` is a lower bound for all of them."""
         if sum(map(len, node.generators)) > _LONGEST:
             raise UnresolvedError("generators grow too long")
         polyhedron = NewtonPolyhedron(node.exponents(), node.cone)
@@ -150,21 +194,38 @@ class Search:
         upper = pair if node.witness is not None else NOTHING
         bound = min(bound, upper)
         closed: list[dict[str, Any]] = []
-        for face in polyhedron.bounded_faces():
-            self.deadline.check()
-            for signs, forms, torus, chart in self._open(node, face):
-                found = self._close(node, face, signs, forms, torus, chart, bound, depth)
-                lower, upper = min(lower, found.lower), min(upper, found.upper)
-                bound = min(bound, upper)
-                closed.append(
-                    {
-                        "face": sorted(map(list, face.points)),
-                        "signs": list(signs),
-                        "along": [list(b) for b in chart.beta],
-                        "across": [list(g) for g in chart.gamma],
-                        **found.branch,
-                    }
-                )
+        try:
+            faces = polyhedron.bounded_faces()
+        except TooManyFacesError as error:
+            self.reasons.append(str(error))
+            return Found(floor, upper, {**branch, "open": str(error), "faces": []})
+        if node.principal and node.witness is not None:
+            refuse_sign_change(node, faces)
+        try:
+            for face in faces:
+                self.deadline.check()
+                for signs, forms, torus, chart in self._open(node, face):
+                    try:
+                        found = self._close(node, face, signs, forms, torus, chart, bound, depth)
+                    except (UnresolvedError, TooLargeError, TooManyFacesError) as error:
+                        self.reasons.append(str(error))
+                        found = Found(floor, NOTHING, {"open": str(error)})
+                    lower, upper = min(lower, found.lower), min(upper, found.upper)
+                    bound = min(bound, upper)
+                    closed.append(
+                        {
+                            "face": sorted(map(list, face.points)),
+                            "signs": list(signs),
+                            "along": [list(b) for b in chart.beta],
+                            "across": [list(g) for g in chart.gamma],
+                            "powers": list(chart.roots),
+                            **found.branch,
+                        }
+                    )
+        except TimeUpError:
+            self.reasons.append(TIME_UP)
+            lower = min(lower, floor)
+            branch = {**branch, "open": TIME_UP}
         return Found(lower, upper, {**branch, "faces": closed})
 
     def _open(
@@ -218,7 +279,14 @@ class Search:
             return smooth
         if depth >= _DEEPEST:
             raise UnresolvedError(f"{_DEEPEST} charts one above the other")
-        return self._recentre(node, signs, forms, torus, chart, bound, depth)
+        try:
+            return self._recentre(node, signs, forms, torus, chart, bound, depth)
+        except UnresolvedError as error:
+            smooth = self._smooth(node, face, forms, torus, chart, bound, any_value=True)
+            if smooth is None:
+                raise
+            self.reasons.append(str(error))
+            return smooth
 
     def _smooth(
         self,
@@ -228,6 +296,8 @@ class Search:
         torus: Node,
         chart: Chart,
         bound: Pair,
+        *,
+        any_value: bool = False,
     ) -> Found | None:
         """Face forms with independent differentials at their zeros become coordinates themselves."""
         live = [i for i, f in enumerate(forms) if f]
@@ -239,7 +309,8 @@ class Search:
             chosen = live[:size]
             least = _moved(smooth_pair(node, face, chart, size), node.offset)
             whole = size == len(node.generators)
-            if least < bound and not (whole and size == 1):
+            enough = any_value or bound <= least < NOTHING
+            if not enough and not (whole and size == 1):
                 continue
             try:
                 found = minors([forms[i] for i in chosen], torus.units)
@@ -251,10 +322,10 @@ class Search:
             if proof is None:
                 continue
             upper, between = NOTHING, None
-            if whole and size == 1 and node.witness is not None and not torus.conditions:
+            if whole and size == 1 and node.witness is not None and convex(torus):
                 between = changes_sign(torus, forms[chosen[0]])
                 upper = NOTHING if between is None else least
-            if least < bound and upper == NOTHING:
+            if not enough and upper == NOTHING:
                 continue
             branch = {"smooth": chosen, "proof": proof}
             if between is not None:
@@ -340,7 +411,7 @@ class Search:
         indefinite, _, _, _, j = min(linear)
         parts = coefficients(p, j)
         child = recentred(node, signed, torus, chart, j, scale(parts[0], -1), parts[1], None)
-        found = self.explore(child, bound, depth + 1)
+        found = self._child(child, bound, depth)
         branch: dict[str, Any] = {"solve": j, **_told_child(child, found)}
         lower, upper = found.lower, found.upper
         if indefinite:
@@ -348,6 +419,11 @@ class Search:
             lower, upper = min(lower, rest.lower), min(upper, rest.upper)
             branch["rest"] = rest.branch
         return Found(lower, upper, branch)
+
+    def _child(self, child: Node, bound: Pair, depth: int) -> Found:
+        if any(not q or child.one_sign(q) < 0 for q in child.conditions):
+            return Found(NOTHING, NOTHING, {"end": "empty"})
+        return self.explore(child, bound, depth + 1)
 
     def _also(
         self,
@@ -392,7 +468,7 @@ class Search:
         for low, high in positive_roots(p, j, self.deadline):
             root, lead = monic_root(p, j, low, high)
             child = recentred(node, signed, torus, chart, j, {}, constant(lead, len(torus.kinds)), root)
-            found = self.explore(child, bound, depth + 1)
+            found = self._child(child, bound, depth)
             branch = {"low": str(low), "high": str(high), **_told_child(child, found)}
             lower, upper = min(lower, found.lower), min(upper, found.upper)
             bound = min(bound, upper)
@@ -441,11 +517,12 @@ def coordinates(node: Node, face: Face) -> Chart:
         return tuple(vector)
 
     gamma = tuple(full(c) for c in columns[:across])
+    roots = tuple(common_power(node, g) for g in gamma)
     rays = [r for r in face.normals if not any(r[v] for v in kept)]
     along = len(free) - across
     units = [tuple(int(i == j) for j in range(len(kept) + along)) for i in range(len(kept))]
     if len(rays) == along:
-        return Chart(kept, tuple(rays), gamma, Cone.orthant(len(kept) + along))
+        return Chart(kept, tuple(rays), gamma, roots, Cone.orthant(len(kept) + along))
     basis = [columns[across + k] for k in range(along)]
     inside = [_in_basis([r[i] for i in free], basis) for r in rays]
     part = Cone.of_rays(inside)
@@ -453,7 +530,17 @@ def coordinates(node: Node, face: Face) -> Chart:
     cone = Cone(
         (*units, *((*wide, *r) for r in part.rays)), (*units, *((*wide, *c) for c in part.facets))
     )
-    return Chart(kept, tuple(full(c) for c in basis), gamma, cone)
+    return Chart(kept, tuple(full(c) for c in basis), gamma, roots, cone)
+
+
+def common_power(node: Node, direction: Vector) -> int:
+    """The greatest k of which all powers of a torus coordinate are multiples, in each generator up to a factor."""
+    found = 0
+    for g in node.generators:
+        if g:
+            first = inner(next(iter(g))[: node.small], direction)
+            found = gcd(found, *(inner(a[: node.small], direction) - first for a in g))
+    return found or 1
 
 
 def _in_basis(vector: Sequence[int], basis: Sequence[Sequence[int]]) -> Vector:
@@ -510,11 +597,8 @@ def torus_of(node: Node, chart: Chart) -> Node:
 def in_torus(node: Node, chart: Chart, p: Polynomial) -> Polynomial:
     """A face form in torus coordinates, times a monomial so that its powers are not negative."""
     n = node.small
-    moved = {(*(inner(a[:n], g) for g in chart.gamma), *a[n:]): c for a, c in p.items()}
-    if not moved:
-        return moved
-    low = [min(a[i] for a in moved) for i in range(len(chart.gamma))]
-    return shift(moved, [-m for m in low] + [0] * (len(node.kinds) - n))
+    powers = chart.across([a[:n] for a in p]) if p else []
+    return {(*t, *a[n:]): c for t, (a, c) in zip(powers, p.items(), strict=True)}
 
 
 def recentred(
@@ -531,7 +615,7 @@ def recentred(
 
     With a root, the numerator is that algebraic number.
     """
-    n, across = node.small, len(chart.gamma)
+    n = node.small
     kept, along = len(chart.kept), len(chart.beta)
     small = 1 + kept + along
     units = len(torus.kinds) - 1 - (torus.root is not None)
@@ -552,20 +636,13 @@ def recentred(
         top[(0,) * (length - 1) + (1,)] = 1
     generators = []
     for g in signed:
-        moved = {}
-        for a, c in g.items():
-            e, rest = a[:n], a[n:]
-            t = [inner(e, v) for v in chart.gamma]
-            moved[(*t, *rest, *(e[v] for v in chart.kept), *(inner(e, b) for b in chart.beta))] = c
-        low = [min(a[i] for a in moved) for i in range(across)]
         wide_g: Polynomial = {}
-        position = len(torus.kinds)
-        for a, c in moved.items():
-            t = [x - low[i] if i < across else x for i, x in enumerate(a[:position])]
-            power = t[j]
-            others = [*t[:j], *t[j + 1 :]]
+        for t, (a, c) in zip(chart.across([a[:n] for a in g]), g.items(), strict=True):
+            all_units = [*t, *a[n:]]
+            power = all_units.pop(j)
             pad = [0] * (length - small - units - had_root)
-            wide_g[(power, 0, *a[position:], *others, *pad)] = c
+            along_powers = (inner(a[:n], b) for b in chart.beta)
+            wide_g[(power, 0, *(a[v] for v in chart.kept), *along_powers, *all_units, *pad)] = c
         # the first place holds u_j while it is replaced
         top_wide = {(0, *a): c for a, c in top.items()}
         bottom_wide = {(0, *a): c for a, c in bottom.items()}
@@ -580,6 +657,7 @@ def recentred(
         (*units_small, *((0, *c) for c in cone_part.facets)),
     )
     shell = Node(
+        principal=node.principal,
         kinds="y" + "y" * kept + "x" * along + "u" * units + ("c" if new_root else ""),
         weights=(
             Fraction(1),
@@ -625,6 +703,33 @@ def recentred(
     shell = replace(shell, conditions=tuple(kept_conditions), factors=tuple(pieces))
     point = witness(shell) if all(kept_conditions) else None
     return replace(shell, witness=point)
+
+
+def refuse_sign_change(node: Node, faces: Sequence[Face]) -> None:
+    """An error if K, the one generator, takes both signs, as its vertices show."""
+    signs = set()
+    (k,) = node.generators
+    for face in faces:
+        if face.dimension:
+            break
+        (a,) = face.points
+        if node.tail(0) & {a}:
+            continue
+        part = {e: c for e, c in k.items() if e[: node.small] == a}
+        sign = node.one_sign(part)
+        signs.add(sign)
+        if sign and any(e % 2 and kind == "y" for e, kind in zip(a, node.kinds, strict=False)):
+            signs |= {1, -1}
+    if {1, -1} <= signs:
+        raise NegativeError(
+            "K takes negative values near the point, so it has no minimum there; a function f that changes "
+            "its sign is meant as K = f^2."
+        )
+
+
+def convex(torus: Node) -> bool:
+    """Whether the conditions are linear, so that a polynomial of two signs has a zero between the points."""
+    return torus.root is None and all(sum(a) <= 1 for q in torus.conditions for a in q)
 
 
 def smooth_pair(node: Node, face: Face, chart: Chart, count: int) -> Pair:

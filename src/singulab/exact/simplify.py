@@ -8,6 +8,9 @@ Each step is a list whose head is its name; a checker replays it from the old ch
                          M = 1 the coordinate leaves the chart and adds its weight to the offset. A may
                          contain v if no other generator does
     ["series", i, v, φ, d]  the same, where A or other generators contain v: v = φ/d up to a tail
+    ["shear", v, q]      v + q takes the place of v, q a small polynomial in the other variables
+    ["square", v]        K = A·v² + B·v + C ≥ 0 with a unit A and a small B is as large as (2A·v + B)² and
+                         4AC − B² together; the first is a coordinate, which adds half its weight
     ["unit", i]          f_i is a monomial times a unit: the unit is left out
     ["free", v]          a variable that no generator contains leaves the chart
 """
@@ -57,7 +60,7 @@ def simplified(node: Node, deadline: Deadline, order: int = 8) -> tuple[Node, li
     for _ in range(10 * (1 + node.small + len(node.generators))):
         deadline.check()
         before = len(steps)
-        for rule in (_unit, _drop, _mix, _solve, partial(_series, order=order), _free):
+        for rule in (_square, _unit, _drop, _mix, _solve, partial(_series, order=order), _free):
             found = rule(node)
             if found is not None:
                 step, node = found
@@ -125,6 +128,31 @@ def without(node: Node, v: int, generators: Sequence[Polynomial]) -> Node:
         conditions=tuple(take(c, keep) for c in node.conditions),
         factors=tuple(take(c, keep) for c in node.factors),
     )
+
+
+def _square(node: Node) -> tuple[Any, Node] | None:
+    for v in range(node.small) if node.principal and node.generators else ():
+        made = squared(node, v)
+        if made is not None:
+            return ["square", v], made
+    return None
+
+
+def squared(node: Node, v: int) -> Node | None:
+    """The chart without v after its square was completed."""
+    (k,) = node.generators
+    if node.kinds[v] != "y" or node.weights[v] != 1 or any(node.tails) or degree(k, v) != 2:
+        return None
+    parts = coefficients(k, v)
+    n = node.small
+    lead = {a: c for a, c in parts[2].items() if not any(a[:n])}
+    small = {a[:n] for a in parts[2]} - {(0,) * n}
+    linear = {a[:n] for a in parts.get(1, {})}
+    if not node.nonzero(lead) or (0,) * n in linear or not all(map(node.cone.bounds, small | linear)):
+        return None
+    rest = scale(multiply(parts[2], parts.get(0, {})), 4)
+    rest = add(rest, multiply(parts.get(1, {}), parts.get(1, {})), -1)
+    return replace(without(node, v, [rest]), offset=node.offset + Fraction(1, 2))
 
 
 def _unit(node: Node) -> tuple[Any, Node] | None:
@@ -215,6 +243,15 @@ def _mix(node: Node) -> tuple[Any, Node] | None:
 
 def _frozen(p: Polynomial) -> frozenset[Any]:
     return frozenset(primitive(p).items())
+
+
+def mixed_down(node: Node) -> tuple[Any, Node] | None:
+    """Row reduction, where it makes the generators shorter."""
+    found = _mix(tidy(node)) if len(node.generators) > 1 else None
+    if found is None or len(tidy(node).generators) != len(node.generators):
+        return None
+    before, after = (sum(map(len, x.generators)) for x in (node, found[1]))
+    return (found[0], tidy(found[1])) if after < before else None
 
 
 def _linear(node: Node) -> bool:

@@ -1,16 +1,25 @@
 """The learning coefficient of a polynomial at a point: search, bounds, certificate."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
-from singulab.exact.deadline import Deadline
-from singulab.exact.node import NOTHING, Pair
-from singulab.exact.polynomial import Polynomial
+from singulab.exact.cone import NewtonPolyhedron, TooManyFacesError
+from singulab.exact.coordinates import sparser
+from singulab.exact.deadline import Deadline, TimeUpError
+from singulab.exact.node import NOTHING, Node, Pair, newton_pair
 from singulab.exact.problem import Interval, Problem, of_ideal, of_loss
 from singulab.exact.result import RLCT, Bound
-from singulab.exact.search import Found, Search
+from singulab.exact.search import (
+    TIME_UP,
+    UNKNOWN,
+    Found,
+    NegativeError,
+    Search,
+    refuse_sign_change,
+)
+
+
+_FIRST = 0.3  # share of the time for the coordinates as they are given
 
 
 def rlct(
@@ -82,9 +91,39 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     """The result for a problem, whatever the time allows."""
     if not isinstance(time_limit, int | float) or isinstance(time_limit, bool) or not time_limit > 0:
         raise ValueError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
-    search = Search(Deadline(float(time_limit)), principal=problem.principal)
-    found = search.explore(problem.node(), NOTHING)
+    if problem.principal:
+        refuse_negative(problem)
+    deadline = Deadline(float(time_limit))
+    found, search = _attempt(problem.node(), deadline.sooner(time_limit * _FIRST), [])
+    if found.lower != found.upper and not any(problem.onesided):
+        try:
+            with deadline:
+                node, steps = sparser(problem.node(), deadline.sooner(time_limit * _FIRST))
+        except TimeUpError:
+            steps = []
+        again = _attempt(node, deadline, steps) if steps else None
+        if again is not None and (again[0].lower == again[0].upper or again[0].upper < found.upper):
+            found, search = again
+        elif found.upper > found.lower and TIME_UP in search.reasons:
+            again = _attempt(problem.node(), deadline, [])
+            if again[0].upper <= found.upper:
+                found, search = again
+    if found.upper == NOTHING:
+        found.upper = _ceiling(problem)
     return result(problem, found, search)
+
+
+def _attempt(node: Node, deadline: Deadline, steps: list[Any]) -> tuple[Found, Search]:
+    """One search within its time."""
+    search = Search(deadline)
+    found = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
+    try:
+        with deadline:
+            found = search.explore(node, NOTHING)
+    except TimeUpError:
+        search.reasons.append(TIME_UP)
+    branch = {**found.branch, "steps": [*steps, *found.branch.get("steps", [])]}
+    return Found(found.lower, found.upper, branch if branch["steps"] else found.branch), search
 
 
 def result(problem: Problem, found: Found, search: Search) -> RLCT:
@@ -116,15 +155,32 @@ def result(problem: Problem, found: Found, search: Search) -> RLCT:
 def _bound(problem: Problem, pair: Pair) -> Bound:
     value, minus_m = pair
     m = None if minus_m < -1000 else -minus_m
-    return Bound(problem.scale * value + Fraction(problem.squared, 2), m)
+    return Bound(problem.scale * value, m)
 
 
 def _floor(problem: Problem) -> Bound:
-    """rank/2 + 1/(order of the rest), see docs/exact.md; with m open."""
-    orders = [min(sum(a) for a in g) for g in problem.generators]
-    linear = [g for g, order in zip(problem.generators, orders, strict=True) if order == 1]
-    del linear
-    return Bound(problem.scale * Fraction(1, min(orders)) + Fraction(problem.squared, 2))
+    """1/order of K, m open; see docs/exact.md."""
+    return Bound(problem.scale / min(sum(a) for g in problem.generators for a in g))
 
 
-__all__ = ["Polynomial", "replace", "rlct", "rlct_of_ideal", "solve"]
+def _ceiling(problem: Problem) -> Pair:
+    """An upper bound at little cost: the Newton pair, or that of one weight for all variables."""
+    node = problem.node()
+    grace = Deadline(0.5)
+    try:
+        with grace:
+            return newton_pair(NewtonPolyhedron(node.exponents(), node.cone), node.weights)
+    except (TimeUpError, TooManyFacesError):
+        order = min(sum(a) for g in problem.generators for a in g)
+        return sum(node.weights, Fraction(0)) / order, -1
+
+
+def refuse_negative(problem: Problem) -> None:
+    """An error if a vertex of the Newton polyhedron shows K to be negative somewhere near the point."""
+    node = problem.node()
+    (k,) = problem.generators
+    polyhedron = NewtonPolyhedron(list(k), node.cone)
+    faces = [face for face in polyhedron.bounded_faces() if face.dimension == 0]
+    refuse_sign_change(node, faces)
+    if all(k[face.points[0]] < 0 for face in faces):
+        raise NegativeError("K is negative wherever it is not 0; a minimum is wanted, such as that of -K.")

@@ -27,6 +27,8 @@ from singulab.exact.polynomial import (
     divide,
     multiply,
     occurring,
+    power,
+    primitive,
     scale,
     shift,
     to_json,
@@ -34,7 +36,7 @@ from singulab.exact.polynomial import (
 
 _BASIS = 40  # polynomials in an attempt to find a proof
 _PAIRS = 120
-_VALUES = (Fraction(1), Fraction(1, 2), Fraction(2), Fraction(1, 3), Fraction(3), Fraction(1, 7), Fraction(7))
+_VALUES = tuple(map(Fraction, ("1", "1/2", "2", "3/2", "1/3", "3", "1/7", "7")))
 
 
 # ── factors ───────────────────────────────────────────────────────────────────────────────────────
@@ -75,6 +77,21 @@ def _factors(key: Any) -> tuple[Any, ...]:
         divisor = gcd(*full.values()) * (1 if full[max(full)] > 0 else -1)
         result.append((tuple(sorted((a, c // divisor) for a, c in full.items())), e))
     return tuple(result)
+
+
+def factored_square(k: Polynomial) -> Polynomial | None:
+    """g with k = c·g², c > 0, or None."""
+    length = len(next(iter(k)))
+    low = tuple(min(a[i] for a in k) for i in range(length))
+    if k[max(k)] < 0 or any(e % 2 for e in low):
+        return None
+    found = _factors(tuple(sorted(k.items())))
+    if any(e % 2 for _, e in found):
+        return None
+    g: Polynomial = {tuple(e // 2 for e in low): 1}
+    for p, e in found:
+        g = multiply(g, power(dict(p), e // 2, length))
+    return primitive(g)
 
 
 def _factor_list(p: dict[tuple[int, ...], int], length: int) -> list[tuple[Any, int]]:
@@ -290,7 +307,7 @@ def points(dimension: int) -> Iterator[tuple[Fraction, ...]]:
     if dimension == 0:
         yield ()
         return
-    size = {1: 7, 2: 7, 3: 5, 4: 4, 5: 3}.get(dimension, 2)
+    size = {1: 8, 2: 8, 3: 6, 4: 4, 5: 3}.get(dimension, 2)
     values = _VALUES[:size]
     for count, point in enumerate(
         sorted(product(range(size), repeat=dimension), key=lambda p: (sum(p), p))
@@ -313,6 +330,8 @@ def changes_sign(
     """Two points with positive coordinates where p has opposite signs."""
     seen: dict[int, tuple[Fraction, ...]] = {}
     for point in points(len(node.units)):
+        if not node.satisfied(point):
+            continue
         seen.setdefault(node.sign_at(p, point), point)
         if 1 in seen and -1 in seen:
             return seen[1], seen[-1]
