@@ -131,6 +131,15 @@ def test_monte_carlo_finds_the_mass_of_named_wells():
 
 
 @pytest.mark.parametrize(
+    "text, rlct, multiplicity", [("x^2*y^2", 0.5, 2), ("x^2*y^4", 0.25, 1), ("(y - x^2)^2", 0.5, 1)]
+)
+def test_a_flat_minimum_has_the_lambda_of_its_worst_point(text, rlct, multiplicity, unchecked):
+    (phase,) = Posterior(text).phases(n=100)
+    assert (phase.rlct, phase.multiplicity) == (rlct, multiplicity)
+    assert phase.how.startswith("proved")
+
+
+@pytest.mark.parametrize(
     "make, sentence",
     [
         (lambda: Posterior("x^2").at(0), "n is a finite number"),

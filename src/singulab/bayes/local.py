@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from singulab.bayes.expression import expression
 from singulab.bayes.splitting import Splitting
 from singulab.bayes.volume import SUSPECTED, volume_exponent
+from singulab.errors import SingulabError
+from singulab.exact import rlct_over
 
 if TYPE_CHECKING:
     from singulab.bayes.posterior import Posterior
 
+_SECONDS = 5.0  # for algebra
 _STEP = 1e-4  # of second differences, in sides of the box
 _REGULAR = 1e-4  # least eigenvalue of a Hessian of full rank, relative to the largest
 _QUICK = Splitting(num_particles=500, num_populations=8, num_moves=24, num_levels=28)
@@ -26,7 +30,7 @@ def local_coefficient(posterior: "Posterior", index: int) -> tuple[float, int, s
     center = np.array(well.center)
     if _has_full_rank(posterior, center):
         return posterior.dim / 2, 1, "the Hessian has full rank"
-    if (exact := _by_algebra(posterior, center)) is not None:
+    if (exact := _by_algebra(posterior)) is not None:
         return exact
     return _by_volume(posterior, index)
 
@@ -61,36 +65,27 @@ def _has_full_rank(posterior: "Posterior", center: Float[np.ndarray, " dim"]) ->
     return bool(0.5 < least[0] / least[1] / 16 < 2)
 
 
-def _by_algebra(
-    posterior: "Posterior", center: Float[np.ndarray, " dim"]
-) -> tuple[float, int, str] | None:
-    """λ by ``exact.rlct`` if the loss is a polynomial with its minimum at a rational point."""
-    try:
-        from singulab.exact import rlct
-    except ImportError:
-        return None
-    if posterior.text is None or "min" in posterior.text or "max" in posterior.text:
-        return None
-    from singulab.bayes.expression import expression
+def _by_algebra(posterior: "Posterior") -> tuple[float, int, str] | None:
+    """The least (λ, m) over all zeros in the box, if the loss is a polynomial ≥ 0 with one well at height 0.
 
+    Not the pair at the point that a descent stopped at: a flat minimum has points of other λ.
+    """
+    wells = posterior.wells.wells
+    if posterior.text is None or len(wells) != 1 or wells[0].loss != 0.0:
+        return None
     names = expression(posterior.text).names
-    at = {
-        name: Fraction(float(x)).limit_denominator(1000)
-        for name, x in zip(names, center, strict=True)
+    sides = zip(posterior.box.lower, posterior.box.upper, strict=True)
+    box = {
+        name: (Fraction(str(low)), Fraction(str(high)))
+        for name, (low, high) in zip(names, sides, strict=True)
     }
-    rational = np.array([float(value) for value in at.values()])
-    if np.abs(rational - center).max() > 1e-4:
-        return None
-    height = float(posterior.loss(rational[None])[0])
-    if height != 0.0:
-        return None
     try:
-        found = rlct(posterior.text, at=at, time_limit=5.0)
-    except (ValueError, TypeError):
+        found = rlct_over(posterior.text, box, time_limit=_SECONDS)
+    except (ValueError, TypeError, SingulabError):  # no polynomial, or none that algebra can do
         return None
     if found.value is None or found.multiplicity is None:
         return None
-    return float(found.value), found.multiplicity, f"proved at ({', '.join(map(str, at.values()))})"
+    return float(found.value), found.multiplicity, f"proved, λ = {found.value}"
 
 
 def _by_volume(posterior: "Posterior", index: int) -> tuple[float, int, str]:

@@ -262,7 +262,7 @@ class Posterior:
         """Every well with its λ, m and constant.
 
         λ of a well comes from ``rlct`` if given; else from a Hessian of full rank (λ = d/2); else from algebra if the
-        loss is a formula with a rational minimum; else from the volume of its sublevel sets. c is then read off
+        loss is a polynomial with one well; else from the volume of its sublevel sets. c is then read off
         the exact free energy of the well at 100·n, far from the crossing.
 
         Args:

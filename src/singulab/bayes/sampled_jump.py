@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def _integrated(
         data = model.simulate(rng, ns[-1])
         for column, n in enumerate(ns):
             found = cubature(
-                lambda w, part=data[:n]: _log_joint(model, prior.log_density, w, part),
+                partial(_log_joint, model, prior.log_density, data[:n]),
                 model.box,
                 wells.centers,
                 wells.label,
@@ -152,7 +153,7 @@ def _integrated(
 
 
 def _log_joint(
-    model: Model, log_prior: Any, draws: Draws, data: Data
+    model: Model, log_prior: Any, data: Data, draws: Draws
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
     total = model.total(draws, data)
     return log_prior(draws) + total, total

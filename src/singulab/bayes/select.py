@@ -70,7 +70,7 @@ class Selection:
         raise KeyError(f"There is no model {name!r}.")
 
     def __str__(self) -> str:
-        rows = [("model", *_CRITERIA)]
+        rows: list[tuple[str, ...]] = [("model", *_CRITERIA)]
         for score in self.scores:
             values = [getattr(score, name) for name in _CRITERIA]
             rows.append((score.name, *("–" if v is None else f"{v:.2f}" for v in values)))
