@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from singulab import bayes as bayes
     from singulab import discrete as discrete
     from singulab import dynamics as dynamics
     from singulab import estimate as estimate
@@ -39,13 +40,14 @@ if TYPE_CHECKING:
     from singulab.trace import Trace
 
 _HOMES = {
+    "bayes": ("bayes",),
     "checks": ("Check",),
     "data": ("Data",),
     "discrete": ("discrete",),
     "dynamics": ("dynamics",),
     "estimate": ("estimate",),
-    "exact": ("exact",),
     "estimate.llc": ("Estimate",),
+    "exact": ("exact",),
     "losses": ("Losses", "gaussian", "next_token"),
     "measure": ("calibrate", "measure"),
     "measurement": ("Measurement",),
@@ -90,6 +92,7 @@ __all__ = [
     "ScaleCurve",
     "Settings",
     "Trace",
+    "bayes",
     "calibrate",
     "discrete",
     "dynamics",
@@ -122,7 +125,7 @@ class _Front(ModuleType):
     """A function keeps its name when the module of that name is imported: ``sl.measure`` and others."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name not in ("estimate", "exact"):
+        if isinstance(value, ModuleType) and name not in ("bayes", "estimate", "exact"):
             value = getattr(value, name, value)
         super().__setattr__(name, value)
 

@@ -77,7 +77,7 @@ def test_two_units_have_the_coefficient_of_the_closed_form():
 @pytest.mark.parametrize("arguments", [(0, 1, 2), (1, 0, 2), (1, 1, 0)])
 def test_impossible_networks_are_refused(arguments):
     num_hidden, num_outputs, period = arguments
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="at least 1"):
         learning_coefficient(num_hidden, num_outputs=num_outputs, period=period)
 
 

@@ -27,10 +27,13 @@ COMMANDS = {
     "measure": "λ̂ of your own model at one checkpoint",
     "scale-curve": "λ_eff against nβ and γ",
     "rlct": "λ and m of a polynomial, by algebra",
+    "formula": "λ and m of a model whose learning coefficient is known in closed form",
+    "volume": "λ from the volume of the sublevel sets of a formula",
+    "jump": "a posterior that jumps between wells as data come in",
     "lattice": "lattice points that round to 0, exactly: the weight of a singular point",
     "fibres": "how many settings of a network's weights give each function",
     "stationary": "the stationary law of SGD beside its exact law, and whether it is Gibbs",
-    "bench": "speed and truth benchmarks, kept as records",
+    "bench": "benchmarks of a checkout, kept as records",
     "doctor": "whether this machine is fit for singulab",
 }
 

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from singulab.exact import formulas
 from singulab.zoo.case import ExactLoss, Labels, NetworkCase, Setting, Truth
 
 Matrix = Float[Tensor, "_ _"]
@@ -29,49 +30,16 @@ _ROWS_AT_A_TIME = 50_000  # data rows held in float64 while moments are summed
 
 
 def learning_coefficient(widths: Sequence[int], rank: int) -> tuple[Fraction, int]:
-    """λ and m of a deep linear network at its most singular point.
-
-    With M_s = H_s − r sorted ascending, ℓ the first number ≥ 1 with s ≥ ℓ·M_{ℓ+1} and (ℓ = L or s < ℓ·M_{ℓ+2}),
-    s the sum of the ℓ+1 smallest, and a = s − (⌈s/ℓ⌉ − 1)ℓ:
-
-        λ = [r(H₀+H_L) − r²]/2 + ¼[(s² + a(ℓ−a))/ℓ − Σ M_i²],   m = a(ℓ−a) + 1.
-
-    With ties the paper's condition max Σ < min of the rest can fail; the rule above is the one that stays
-    well defined, and it agrees with reduced rank regression for two layers.
-
-    Args:
-        widths: H_0 … H_L from the inputs to the outputs, at least two.
-        rank: r of the true map, 0 ≤ r ≤ min(widths).
-
-    Source: Aoyagi, "Consideration on the learning efficiency of multiple-layered neural networks with linear
-        units", Neural Networks (2024).
+    """λ and m of a deep linear network at its most singular point; see :func:`singulab.exact.formulas.deep_linear`.
 
     Example:
         >>> learning_coefficient((10, 10, 10), 3)
         (Fraction(44, 1), 2)
     """
-    if len(widths) < 2 or min(widths) < 1:
-        raise ValueError(f"widths needs two or more positive numbers, got {tuple(widths)}.")
-    if not 0 <= rank <= min(widths):
-        raise ValueError(
-            f"rank must lie between 0 and the least width, got {rank} for {tuple(widths)}."
-        )
-    spare = sorted(width - rank for width in widths)
-    last = len(spare) - 1
-    known = Fraction(rank * (widths[0] + widths[-1]) - rank * rank, 2)
-    layers = next(
-        ell
-        for ell in range(1, last + 1)
-        if sum(spare[: ell + 1]) >= ell * spare[ell]
-        and (ell == last or sum(spare[: ell + 1]) < ell * spare[ell + 1])
-    )
-    total = sum(spare[: layers + 1])
-    if total == 0:
-        return known, 1
-    a = total - (-(-total // layers) - 1) * layers
-    squares = sum(number * number for number in spare[: layers + 1])
-    rest = Fraction(total * total + a * (layers - a), layers) - squares
-    return known + rest / 4, a * (layers - a) + 1
+    found = formulas.deep_linear(widths, rank)
+    assert found.value is not None
+    assert found.multiplicity is not None
+    return found.value, found.multiplicity
 
 
 class Moments(NamedTuple):

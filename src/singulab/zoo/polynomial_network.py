@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from singulab.exact import formulas
 from singulab.zoo.case import Truth
 from singulab.zoo.potentials import QuadraturePotential
 from singulab.zoo.quadrature import Grid, Quadrature, plane_llc
@@ -40,13 +41,15 @@ PUBLISHED_SGLD: dict[tuple[int, int], float] = {
 
 
 def learning_coefficient(power: int, num_layers: int) -> Fraction:
-    """λ = 3/(4(1 + r + … + r^{L−1})), with m = 1.
+    """λ = 3/(4(1 + r + … + r^{L−1})), with m = 1; see :func:`singulab.exact.formulas.polynomial_network`.
 
     Example:
         >>> learning_coefficient(2, 3)
         Fraction(3, 28)
     """
-    return Fraction(3, 4 * sum(power**layer for layer in range(num_layers)))
+    found = formulas.polynomial_network(power, num_layers)
+    assert found.value is not None
+    return found.value
 
 
 def squared_coefficients(

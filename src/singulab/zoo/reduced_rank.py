@@ -2,48 +2,23 @@
 
 from fractions import Fraction
 
+from singulab.exact import formulas
 from singulab.zoo.deep_linear import DeepLinear
 
 
 def learning_coefficient(
     num_inputs: int, num_hidden: int, num_outputs: int, rank: int
 ) -> tuple[Fraction, int]:
-    """λ and m, by the four cases of the theorem.
-
-    | case | condition | λ | m |
-    |---|---|---|---|
-    | 1 | N+r ≤ M+H, M+r ≤ N+H, H+r ≤ M+N; sum M+N+H+r even | ⅛[2(H+r)(M+N) − (M−N)² − (H+r)²] | 1 |
-    | 1 | the same, sum odd | ⅛[1 + 2(H+r)(M+N) − (M−N)² − (H+r)²] | 2 |
-    | 2 | M+H < N+r | ½(HM − Hr + Nr) | 1 |
-    | 3 | N+H < M+r | ½(HN − Hr + Mr) | 1 |
-    | 4 | M+N < H+r | ½MN | 1 |
-
-    Args:
-        num_inputs: M.
-        num_hidden: H.
-        num_outputs: N.
-        rank: r of the true map.
-
-    Source: Aoyagi & Watanabe, "Stochastic complexities of reduced rank regression in Bayesian estimation",
-        Neural Networks (2005).
+    """λ and m by the four cases of the theorem; see :func:`singulab.exact.formulas.reduced_rank`.
 
     Example:
         >>> learning_coefficient(5, 3, 5, 0)
         (Fraction(13, 2), 2)
     """
-    m, h, n, r = num_inputs, num_hidden, num_outputs, rank
-    if min(m, h, n) < 1 or not 0 <= r <= min(m, h, n):
-        raise ValueError(
-            f"rank must lie between 0 and the least of M {m}, H {h} and N {n}, got {r}."
-        )
-    if m + h < n + r:
-        return Fraction(h * m - h * r + n * r, 2), 1
-    if n + h < m + r:
-        return Fraction(h * n - h * r + m * r, 2), 1
-    if m + n < h + r:
-        return Fraction(m * n, 2), 1
-    odd = (m + n + h + r) % 2
-    return Fraction(odd + 2 * (h + r) * (m + n) - (m - n) ** 2 - (h + r) ** 2, 8), 1 + odd
+    found = formulas.reduced_rank(num_inputs, num_hidden, num_outputs, rank)
+    assert found.value is not None
+    assert found.multiplicity is not None
+    return found.value, found.multiplicity
 
 
 def reduced_rank_regression(

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from singulab.exact import formulas
 from singulab.zoo.case import ExactLoss, Labels, NetworkCase
 
 WEIGHT_DECAY = 1e-4
@@ -25,34 +26,16 @@ NAMES = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
 def learning_coefficient(
     num_hidden: int, *, num_outputs: int = 1, period: int = 2
 ) -> tuple[Fraction, int]:
-    """λ and m of f(x) = Σ_j a_j φ(b_j x) with one input, no biases and zero truth.
-
-    With k = max{i : 2H ≥ M(i(i−1)Q + 2i)}:  λ = (MQk(k+1) + 2H)/(4(1 + kQ)),  m = 2 if the inequality is an
-    equality at k, else 1.
-
-    Args:
-        num_hidden: H ≥ 1.
-        num_outputs: M ≥ 1.
-        period: Q, if φ has the powers 1, 1+Q, 1+2Q, …; 2 for odd functions such as tanh, 1 for generic ones.
-
-    Source: Vandermonde-matrix-type singularities (Aoyagi); table checked entry by entry in the tests.
+    """λ and m with one input, no biases and zero truth; see :func:`singulab.exact.formulas.vandermonde`.
 
     Example:
         >>> learning_coefficient(4)
         (Fraction(1, 1), 2)
     """
-    if min(num_hidden, num_outputs, period) < 1:
-        raise ValueError(
-            f"num_hidden, num_outputs and period must be positive, got {num_hidden}, {num_outputs}, {period}."
-        )
-    h, m, q = num_hidden, num_outputs, period
-
-    def needed(i: int) -> int:
-        return m * (i * (i - 1) * q + 2 * i)
-
-    k = max(i for i in range(h + 1) if 2 * h >= needed(i))
-    value = Fraction(m * q * k * (k + 1) + 2 * h, 4 * (1 + k * q))
-    return value, 2 if 2 * h == needed(k) else 1
+    found = formulas.vandermonde(num_hidden, num_outputs=num_outputs, period=period)
+    assert found.value is not None
+    assert found.multiplicity is not None
+    return found.value, found.multiplicity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,74 @@
+"""``singulab volume "x^2*y^2"``: λ from the volume of the sublevel sets, without algebra."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from singulab.cli.command import CommandConfig, Outcome, extra
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(CommandConfig):
+    """Measure the volume of {L < L_min + ε} in a box over many decades, and read λ off it.
+
+    The exit code is 1 if the curve covers less than 8 decades of volume.
+    """
+
+    loss: Annotated[str, tyro.conf.Positional]  # a formula such as "x^2*y^2 + z^4"
+    half: float = 1.0  # the box is [−half, half] for each variable
+    center: tuple[
+        float, ...
+    ] = ()  # its middle, one number per variable in alphabetical order; default 0
+    minimum: float | None = None  # L_min; default 0 if the loss comes near 0, else found by descent
+    particles: int = 1000  # of each of 8 populations
+    levels: int = 40  # factors e of volume
+    seed: int = 0  # of all randomness
+    figure: Path = Path("runs/volume.png")  # where the figure is drawn: .png, .svg or .pdf
+
+    def __post_init__(self) -> None:
+        if self.figure.suffix not in (".png", ".svg", ".pdf"):
+            raise ValueError(f"--figure must end in .png, .svg or .pdf, got {str(self.figure)!r}.")
+        if not (math.isfinite(self.half) and self.half > 0):
+            raise ValueError(f"--half is a number above 0, got {self.half}.")
+
+
+def run(config: Config, console: Console) -> Outcome:
+    """The exponent, the curve and the figure."""
+    from singulab.bayes.expression import expression
+    from singulab.bayes.splitting import Splitting
+    from singulab.bayes.volume import volume_exponent
+
+    names = expression(config.loss).names
+    center = config.center or (0.0,) * len(names)
+    if len(center) != len(names):
+        raise ValueError(
+            f"--center needs one number for each of {', '.join(names)}, got {len(center)}."
+        )
+    found = volume_exponent(
+        config.loss,
+        [(x - config.half, x + config.half) for x in center],
+        minimum=config.minimum,
+        splitting=Splitting(num_particles=config.particles, num_levels=config.levels),
+        seed=config.seed,
+    )
+    console.print(str(found))
+    console.print(
+        f"{found.curve.evaluations:.2g} evaluations; it ended since {found.curve.stopped}."
+    )
+    with extra("plot"):
+        picture = found.figure(config.loss if len(names) == 2 else None)
+        config.figure.parent.mkdir(parents=True, exist_ok=True)
+        picture.savefig(config.figure, dpi=120)
+    console.print(f"figure: {config.figure}")
+    passed = found.curve.decades >= 8 and math.isfinite(found.value)
+    data = {
+        **found.to_dict(),
+        "variables": list(names),
+        "passed": passed,
+        "figure": str(config.figure),
+    }
+    return Outcome(data=data, passed=passed)

@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from singulab.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_default_jump_is_the_one_of_the_dialogue(capsys, tmp_path):
+    assert main(["jump", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    masses = {point["n"]: point["mass"] for point in told["posterior"]}
+    known = {9_000: "0.0016", 10_000: "0.093", 10_500: "0.456", 11_000: "0.872", 12_000: "0.998"}
+    for n, mass in known.items():
+        assert f"{masses[n]:.{len(mass) - 2}f}" == mass
+    assert told["crossing"] == pytest.approx(10_542, abs=2)
+    assert told["predicted"] == pytest.approx(told["crossing"], rel=0.01)
+    assert (tmp_path / "runs" / "jump.png").stat().st_size > 20_000
+
+
+def test_people_read_a_table(capsys):
+    assert main(["jump", "--n", "9000", "11000"]) == 0
+    out = capsys.readouterr().out
+    assert "mass of the well at 9.4" in out
+    assert "the free energies predict" in out
+
+
+def test_wells_heights_curvatures_and_prior_can_be_changed(capsys):
+    flags = ["--wells", "-1", "1", "--heights", "0.01", "0", "--prior", "uniform"]
+    assert main(["jump", *flags, "--curvatures", "1", "100", "--n", "100", "1000", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    # A flat prior: only the width differs, e^{0.01n} = √100 at the crossing.
+    assert told["crossing"] == pytest.approx(230.3, rel=0.01)
+    assert told["prior"] == "uniform"
+
+
+def test_three_wells_jump_twice(capsys):
+    flags = ["--wells", "0", "4", "9", "--heights", "0.02", "0.004", "0", "--n", "300", "12000"]
+    assert main(["jump", *flags, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(jump["before"], jump["after"]) for jump in told["jumps"]] == [("0", "4"), ("4", "9")]
+
+
+def test_no_jump_within_sight_is_a_failed_check(capsys):
+    flags = ["--heights", "0.00001", "0", "--n", "10"]
+    assert main(["jump", *flags, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["crossing"] is None
+    assert told["passed"] is False
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--wells", "1"], "2 to 6 places"),
+        (["--wells", "1", "2", "3"], "one number per well"),
+        (["--wells", "1", "1"], "same place"),
+        (["--prior", "cauchy"], "normal or uniform"),
+        (["--n", "-5"], "above 0"),
+        (["--heights", "nan", "0"], "finite"),
+        (["--figure", "x.txt"], "must end in"),
+    ],
+)
+def test_bad_input_is_one_sentence(capsys, flags, sentence):
+    assert main(["jump", *flags, "--json"]) == 2
+    assert sentence in json.loads(capsys.readouterr().out)["error"]
