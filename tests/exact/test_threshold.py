@@ -17,14 +17,14 @@ def replayed(found):
 
 @pytest.mark.parametrize("loss, value, multiplicity", [*LOSSES, *TRAPS])
 def test_a_known_loss_is_proved(loss, value, multiplicity):
-    found = rlct(loss)
+    found = rlct(loss, time_limit=60)
     assert found.status == "proved", found
     assert replayed(found) == (value, multiplicity)
 
 
 @pytest.mark.parametrize("generators, value, multiplicity", MODELS)
 def test_a_known_ideal_is_proved(generators, value, multiplicity):
-    found = rlct_of_ideal(generators.split(","))
+    found = rlct_of_ideal(generators.split(","), time_limit=60)
     assert found.status == "proved", found
     assert replayed(found) == (value, multiplicity)
 
