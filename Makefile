@@ -48,7 +48,7 @@ bench-peers: $(BENCH)/.ready
 bench-truth: $(READY)
 	$(BIN)/singulab bench truth
 
-# every record that docs/trust.md and README.md are written from
+# every record that docs/trust.md, docs/exact.md and README.md are written from
 reproduce: $(READY)
 	$(BIN)/singulab bench gold
 	$(BIN)/singulab bench truth
@@ -59,11 +59,17 @@ reproduce: $(READY)
 	$(BIN)/singulab bench resolution
 	$(BIN)/singulab bench chaos
 	$(BIN)/singulab bench scale
+	$(BIN)/singulab bench exact
+	$(BIN)/singulab bench volume
+	$(BIN)/singulab bench bayes
+	$(BIN)/singulab bench discrete
+	$(BIN)/singulab bench dynamics
 
-# docs/reference.md from the docstrings, README's truth table, docs/trust.md and the tables of docs/dynamics.md from the
-# records; tests fail when one is out of date
+# docs/reference.md from the docstrings, README's truth table, docs/trust.md and the tables of docs/exact.md and
+# docs/dynamics.md from the records; tests fail when one is out of date
 docs: $(READY)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_truth.py
 	$(BIN)/python docs/make_trust.py
 	$(BIN)/python docs/make_dynamics.py
+	$(BIN)/python docs/make_exact.py

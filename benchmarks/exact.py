@@ -162,9 +162,11 @@ def known(group: str, rows: Any, time_limit: float) -> Iterator[dict[str, Any]]:
     for name, expression, value, multiplicity in rows:
         found, told = asked(expression, time_limit)
         right = (str(found.value), found.multiplicity) == (value, multiplicity)
+        generators = [expression] if isinstance(expression, str) else expression
         yield {
             "group": group,
             "name": name,
+            "parameters": len({word for g in generators for word in re.findall("[a-z][0-9]*", g)}),
             "truth": f"{value}, {multiplicity}",
             **told,
             "right": right,

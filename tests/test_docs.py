@@ -72,3 +72,10 @@ def test_the_tables_of_dynamics_say_what_the_record_says():
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make docs`"
     assert module.number(0.28267, 0.0002) == "0.28267 ± 0.00020"
     assert module.number(0.5, 0.0) == "0.5"
+
+
+def test_the_page_of_exact_coefficients_says_what_the_record_says():
+    spec = importlib.util.spec_from_file_location("make_exact", DOCS / "make_exact.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make docs`"

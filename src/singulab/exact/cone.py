@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
+from singulab.exact.deadline import tick
 from singulab.exact.polynomial import inner
 
 Vector = tuple[int, ...]
@@ -82,12 +83,14 @@ def _cut(
     rays: list[tuple[Vector, int]], value: Callable[[Vector], int], bit: int, dimension: int
 ) -> list[tuple[Vector, int]]:
     """Rays of a cone cut by value ≥ 0; each ray carries the set of inequalities that it makes equalities."""
+    tick()
     signed = [(ray, mask, value(ray)) for ray, mask in rays]
     kept = [(r, m | bit if v == 0 else m) for r, m, v in signed if v >= 0]
     above = [(r, m, v) for r, m, v in signed if v > 0]
     below = [(r, m, v) for r, m, v in signed if v < 0]
     masks = [m for _, m in rays]
     for r, m, v in above:
+        tick()
         for s, n, w in below:
             common = m & n
             if common.bit_count() < dimension - 2:
@@ -154,6 +157,7 @@ class NewtonPolyhedron:
         self.points: list[Vector] = []
         orthant = all(sum(c) == 1 and min(c) == 0 for c in cone.facets)
         for a in unique:
+            tick()
             if not any(_above(a, b, cone, orthant) for b in unique if b != a):
                 self.points.append(a)
         self.normals = self._normals()  # (ω, N(ω))
@@ -197,6 +201,7 @@ class NewtonPolyhedron:
         while frontier:
             fresh = []
             for mask in frontier:
+                tick()
                 for facet in masks:
                     part = mask & facet
                     if part & inside and part not in whole:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from singulab.exact.cone import Cone
-from singulab.exact.deadline import Deadline
+from singulab.exact.deadline import Deadline, tick
 from singulab.exact.node import Node
 from singulab.exact.polynomial import (
     Polynomial,
@@ -103,6 +103,7 @@ def _homogeneous(node: Node, group: set[int], colours: Sequence[int]) -> set[int
 def refined(node: Node, colours: list[int]) -> list[int]:
     """Colours of the variables, refined by the terms that they stand in until that changes nothing."""
     while True:
+        tick()
         rows: list[list[Any]] = [[] for _ in colours]
         for g in node.generators:
             terms = [

@@ -9,6 +9,8 @@ from fractions import Fraction
 from math import gcd
 from typing import Any
 
+from singulab.exact.deadline import tick
+
 Exponents = tuple[int, ...]
 Polynomial = dict[Exponents, int]
 
@@ -48,6 +50,7 @@ def scale(p: Polynomial, factor: int) -> Polynomial:
 
 def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
     """The product of two polynomials."""
+    tick()
     if len(p) * len(q) > _LARGEST:
         raise TooLargeError(f"a product of {len(p)} by {len(q)} terms")
     total: Polynomial = {}

@@ -215,7 +215,7 @@ def of_polynomials(
 def _root(problem: Problem) -> Problem:
     """K = c·g² becomes the ideal (g)."""
     try:
-        with Deadline(1.0):
+        with Deadline(1.0).alarm():
             root = factored_square(problem.generators[0])
     except TimeUpError:
         root = None

@@ -20,7 +20,6 @@ from singulab.exact.cone import (
     NewtonPolyhedron,
     TooManyFacesError,
     Vector,
-    rank,
     unimodular,
 )
 from singulab.exact.deadline import Deadline, TimeUpError
@@ -37,9 +36,14 @@ from singulab.exact.polynomial import (
     scale,
     substitute,
     to_json,
-    variable,
 )
-from singulab.exact.simplify import product_direction, simplified
+from singulab.exact.simplify import (
+    NEGATIVE,
+    NegativeError,
+    product_direction,
+    refuse_sign_change,
+    simplified,
+)
 from singulab.exact.zeros import (
     changes_sign,
     factors,
@@ -64,10 +68,6 @@ class Found:
     lower: Pair
     upper: Pair
     branch: dict[str, Any]
-
-
-class NegativeError(ValueError):
-    """K takes negative values near the point, so it is no loss with a minimum there."""
 
 
 class UnresolvedError(Exception):
@@ -123,8 +123,13 @@ class Search:
             self.charts += 1
             branch = {"steps": steps} if steps else {}
             lower = (node.offset, -(10**6))
-            if node.principal and any(step[0] in ("solve", "series") for step in steps):
-                refuse_sign_change(node, [Face(((1,),), (), 0)]) if not node.generators else None
+            if node.principal and node.witness is not None:
+                if any(step[0] in ("solve", "series") for step in steps):
+                    raise NegativeError(
+                        NEGATIVE
+                    )  # K is a monomial times a coordinate of both signs
+                if node.generators:
+                    refuse_sign_change(node, node.monomials())
             if not node.generators:
                 pair = (node.offset, -1)
                 return Found(pair, pair if node.witness is not None else NOTHING, branch)
@@ -213,7 +218,7 @@ class Search:
             self.reasons.append(str(error))
             return Found(floor, upper, {**branch, "open": str(error), "faces": []})
         if node.principal and node.witness is not None:
-            refuse_sign_change(node, faces)
+            refuse_sign_change(node, [f.points[0] for f in faces if not f.dimension])
         try:
             for face in faces:
                 self.deadline.check()
@@ -740,28 +745,6 @@ def recentred(
     return replace(shell, witness=point)
 
 
-def refuse_sign_change(node: Node, faces: Sequence[Face]) -> None:
-    """An error if K, the one generator, takes both signs, as its vertices show."""
-    signs = set()
-    (k,) = node.generators
-    for face in faces:
-        if face.dimension:
-            break
-        (a,) = face.points
-        if node.tail(0) & {a}:
-            continue
-        part = {e: c for e, c in k.items() if e[: node.small] == a}
-        sign = node.one_sign(part)
-        signs.add(sign)
-        if sign and any(e % 2 and kind == "y" for e, kind in zip(a, node.kinds, strict=False)):
-            signs |= {1, -1}
-    if {1, -1} <= signs:
-        raise NegativeError(
-            "K takes negative values near the point, so it has no minimum there; a function f that changes "
-            "its sign is meant as K = f^2."
-        )
-
-
 def convex(torus: Node) -> bool:
     """Whether the conditions are linear, so that a polynomial of two signs has a zero between the points."""
     return torus.root is None and all(sum(a) <= 1 for q in torus.conditions for a in q)
@@ -839,4 +822,4 @@ def restricted(node: Node, part: Sequence[int]) -> Node:
     )
 
 
-__all__ = ["UNKNOWN", "Found", "Search", "rank", "variable"]
+__all__ = ["UNKNOWN", "Found", "NegativeError", "Search", "refuse_sign_change"]

@@ -22,8 +22,8 @@ from functools import partial
 from math import gcd
 from typing import Any
 
-from singulab.exact.cone import Cone, Vector
-from singulab.exact.deadline import Deadline
+from singulab.exact.cone import Cone, NewtonPolyhedron, Vector
+from singulab.exact.deadline import Deadline, tick
 from singulab.exact.node import Node
 from singulab.exact.polynomial import (
     Polynomial,
@@ -45,6 +45,10 @@ from singulab.exact.polynomial import (
 
 _LONGEST = 400  # terms of a generator after a coordinate was solved for
 _LONGEST_SERIES = 150
+NEGATIVE = (
+    "K takes negative values near the point, so it has no minimum there; a function f that changes its sign is "
+    "meant as K = f^2."
+)
 
 
 def simplified(node: Node, deadline: Deadline, order: int = 8) -> tuple[Node, list[Any]]:
@@ -92,6 +96,7 @@ def least(tail: frozenset[Vector], cone: Cone) -> frozenset[Vector]:
     """The exponents that are not above another one."""
     if len(tail) < 2:
         return tail
+    tick()
     return frozenset(a for a in tail if not _in_tail(a, tail - {a}, cone))
 
 
@@ -156,7 +161,15 @@ def squared(node: Node, v: int) -> Node | None:
         return None
     rest = scale(multiply(parts[2], parts.get(0, {})), 4)
     rest = add(rest, multiply(parts.get(1, {}), parts.get(1, {})), -1)
-    return replace(without(node, v, [rest]), offset=node.offset + Fraction(1, 2))
+    made = replace(without(node, v, [rest]), offset=node.offset + Fraction(1, 2))
+    if rest and node.witness is not None:
+        faces = NewtonPolyhedron(made.exponents(), made.cone).bounded_faces()
+        vertices = [face.points[0] for face in faces if not face.dimension]
+        refuse_sign_change(made, vertices)
+        first = {a: c for a, c in made.generators[0].items() if a[: made.small] == vertices[0]}
+        if made.one_sign(first) < 0:
+            raise NegativeError(NEGATIVE)
+    return made
 
 
 def _unit(node: Node) -> tuple[Any, Node] | None:
@@ -190,6 +203,7 @@ def _drop(node: Node) -> tuple[Any, Node] | None:
     found = [(j, node.leading(j)) for j in range(len(node.generators))]
     monomials = [(j, m) for j, m in found if m is not None]
     for i, g in enumerate(node.generators):
+        tick()
         tail = node.tail(i)
         over = set()
         for a in {a[:n] for a in g} | tail:
@@ -222,6 +236,7 @@ def _mix(node: Node) -> tuple[Any, Node] | None:
             continue
         rows[done], rows[pivot] = rows[pivot], rows[done]
         p = rows[done][0][column]
+        tick()
         for i in range(count):
             if i != done and (q := rows[i][0][column]):
                 rows[i] = tuple(  # type: ignore[assignment]
@@ -530,3 +545,26 @@ def _free(node: Node) -> tuple[Any, Node] | None:
         if v not in used and product_direction(node, v):
             return ["free", v], without(node, v, node.generators)
     return None
+
+
+# ── K that is not K ≥ 0 ───────────────────────────────────────────────────────────────────────────
+
+
+class NegativeError(ValueError):
+    """K takes negative values near the point, so it is no loss with a minimum there."""
+
+
+def refuse_sign_change(node: Node, vertices: Sequence[Vector]) -> None:
+    """An error if K, the one generator, takes both signs, as the vertices of its Newton polyhedron show."""
+    signs = set()
+    (k,) = node.generators
+    for a in vertices:
+        if node.tail(0) & {a}:
+            continue
+        part = {e: c for e, c in k.items() if e[: node.small] == a}
+        sign = node.one_sign(part)
+        signs.add(sign)
+        if sign and any(e % 2 and kind == "y" for e, kind in zip(a, node.kinds, strict=False)):
+            signs |= {1, -1}
+    if {1, -1} <= signs:
+        raise NegativeError(NEGATIVE)

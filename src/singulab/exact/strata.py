@@ -136,7 +136,7 @@ def _search(
             search = Search(deadline)
             result = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
             try:
-                with deadline:
+                with deadline.guard():
                     result = search.explore(node, NOTHING)
             except TimeUpError:
                 search.reasons.append(TIME_UP)

@@ -101,7 +101,7 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     found, search = _attempt(problem.node(), deadline.sooner(time_limit * _FIRST), [])
     if found.lower != found.upper and not any(problem.onesided):
         try:
-            with deadline:
+            with deadline.guard():
                 node, steps = sparser(problem.node(), deadline.sooner(time_limit * _FIRST))
         except TimeUpError:
             steps = []
@@ -122,7 +122,7 @@ def _attempt(node: Node, deadline: Deadline, steps: list[Any]) -> tuple[Found, S
     search = Search(deadline)
     found = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
     try:
-        with deadline:
+        with deadline.guard():
             found = search.explore(node, NOTHING)
     except TimeUpError:
         search.reasons.append(TIME_UP)
@@ -177,7 +177,7 @@ def _ceiling(problem: Problem) -> Pair:
     node = problem.node()
     grace = Deadline(0.5)
     try:
-        with grace:
+        with grace.guard():
             return newton_pair(NewtonPolyhedron(node.exponents(), node.cone), node.weights)
     except (TimeUpError, TooManyFacesError):
         order = min(sum(a) for g in problem.generators for a in g)
@@ -190,7 +190,7 @@ def refuse_negative(problem: Problem) -> None:
     (k,) = problem.generators
     polyhedron = NewtonPolyhedron(list(k), node.cone)
     faces = [face for face in polyhedron.bounded_faces() if face.dimension == 0]
-    refuse_sign_change(node, faces)
+    refuse_sign_change(node, [face.points[0] for face in faces])
     if all(k[face.points[0]] < 0 for face in faces):
         raise NegativeError(
             "K is negative wherever it is not 0; a minimum is wanted, such as that of -K."

@@ -45,7 +45,7 @@ _VALUES = tuple(map(Fraction, ("1", "1/2", "2", "3/2", "1/3", "3", "1/7", "7")))
 def factors(p: Polynomial, deadline: Deadline) -> list[tuple[Polynomial, int]]:
     """Irreducible factors over the rationals with their powers; monomials and constants left out."""
     key = tuple(sorted(p.items()))
-    with deadline:
+    with deadline.alarm():
         found = _factors(key)
     return [(dict(q), e) for q, e in found]
 
@@ -116,7 +116,7 @@ def positive_roots(
     from sympy import QQ, Poly, Symbol
 
     t = Symbol("t")
-    with deadline:
+    with deadline.alarm():
         poly = Poly({(a[index],): c for a, c in p.items()}, t, domain=QQ)
         found = []
         for (low, high), _ in poly.intervals():
