@@ -7,6 +7,7 @@ and degree). The seeds are those of the test; development had others.
 
 import json
 import random
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
