@@ -1,5 +1,6 @@
 """Learning coefficients by algebra: polynomials to (λ, m), with a certificate. No floats, no sampler."""
 
+from singulab.exact import formulas as formulas
 from singulab.exact.checker import RefutedError as RefutedError
 from singulab.exact.checker import check as check
 from singulab.exact.model import from_model as from_model
@@ -16,6 +17,7 @@ __all__ = [
     "RefutedError",
     "Stratum",
     "check",
+    "formulas",
     "from_model",
     "rlct",
     "rlct_of_ideal",
