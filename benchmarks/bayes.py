@@ -97,8 +97,11 @@ def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, 
             "free_energy_grows_like_lambda_log_n": all(
                 row["slope_error"] <= SLOPE for row in found if "slope_error" in row
             ),
-            "wbic_is_the_free_energy_within_1_nat": all(
-                abs(row["wbic_minus_free_energy"]) <= 1.0 for row in found
+            # WBIC = nL + λ log n + U·√(λ log n/2): the scale of what it may be off by.
+            "wbic_is_the_free_energy_within_its_own_scale": all(
+                abs(row["wbic_minus_free_energy"])
+                <= math.sqrt(float(Fraction(row["rlct"])) * math.log(row["n"]) / 2)
+                for row in found
             ),
         }
     return {
@@ -253,15 +256,14 @@ def learned(config: Config, on_progress: Callable[[str, float], None]) -> list[R
             seed=config.seed,
         ):
             told = found.to_dict()
-            n, sound = found.num_data, found.sound
-            gap = (found.waic - found.generalisation)[sound]
+            n, gap = found.num_data, found.waic - found.generalisation
             row: Row = {
                 "part": "learning",
                 "case": model.name,
                 "n": n,
                 "rlct": str(rlct),
                 "m": multiplicity,
-                "data_sets": int(sound.sum()),
+                "data_sets": len(gap),
                 "nG": told["generalisation"],
                 "nG_se": told["generalisation_se"],
                 "nWAIC": told["waic"],
@@ -296,7 +298,7 @@ def seven_weights() -> tuple[Fraction, int]:
 
     In t = tanh c the coefficients of x^k are a·b^k·P_k(t) with polynomials P_k: tanh(bx + c) solves u′ = b(1 − u²).
     """
-    found = rlct_of_ideal(coefficients(4))
+    found = rlct_of_ideal(coefficients(3), time_limit=60.0)
     assert found.value is not None
     assert found.multiplicity is not None
     return found.value, found.multiplicity

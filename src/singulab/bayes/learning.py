@@ -1,14 +1,15 @@
 """Bayesian learning from sampled data, on many data sets at once.
 
-One run of sequential Monte Carlo under prior × exp(−t·K), K the population excess loss, serves all data sets: its
+One run of sequential Monte Carlo under prior × exp(−t·K), K the population excess loss, serves most data sets: its
 particles are weighted by exp(−(n·L_n − t·K)) for each. Data move a posterior by about its own width, so that the
-weights stay even as long as t is below n; the effective sample size is told with every number.
+weights stay even as long as t is below n. Where they do not, the data set gets a run of its own: to leave it out
+would leave out those that err most.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +21,9 @@ from singulab.bayes.prior import Prior, normal, prior_on
 from singulab.bayes.tempering import Tempering, tempered
 
 _COOLNESS = 0.6  # t/n of the particles that are weighted
-LEAST_EFFECTIVE = 50.0  # effective draws below which a data set is left out of averages
+LEAST_EFFECTIVE = 100.0  # effective draws below which a data set gets a run of its own
+_OWN = Tempering(num_particles=400, num_populations=4)  # the work of that
+_FEWEST_DRAWS, _MOST_NUMBERS = 400, 4_000_000  # of draws × data for WAIC
 _NODES_AT_A_TIME = 512  # draws for which log p at all nodes is held
 
 Numbers = Float[np.ndarray, " set"]
@@ -45,14 +48,9 @@ class Learning:
     effective_hot: Numbers  # and at β = 1/log n
     population: float  # −log ∫ prior·exp(−n·K): the free energy without noise
 
-    @property
-    def sound(self) -> np.ndarray:
-        """Data sets with enough effective draws."""
-        return np.minimum(self.effective, self.effective_hot) >= LEAST_EFFECTIVE
-
     def mean(self, name: str) -> tuple[float, float]:
-        """Mean of a field over the sound data sets, and its standard error."""
-        values = getattr(self, name)[self.sound]
+        """Mean of a field over the data sets, and its standard error; NaN for fewer than two."""
+        values = getattr(self, name)
         if len(values) < 2:
             return math.nan, math.nan
         return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
@@ -60,12 +58,13 @@ class Learning:
     def to_dict(self) -> dict[str, Any]:
         """Means with errors, as JSON."""
         names = ("generalisation", "training", "waic", "wbic", "free_energy", "fluctuation")
-        found: dict[str, Any] = {"num_data": self.num_data, "num_sound": int(self.sound.sum())}
+        found: dict[str, Any] = {
+            "num_data": self.num_data,
+            "num_data_sets": len(self.generalisation),
+        }
         for name in names:
             found[name], found[f"{name}_se"] = self.mean(name)
-        found["masses"] = {
-            name: float(values[self.sound].mean()) for name, values in self.masses.items()
-        }
+        found["masses"] = {name: float(values.mean()) for name, values in self.masses.items()}
         found["population_free_energy"] = self.population
         found["effective"] = float(np.median(self.effective))
         return found
@@ -101,16 +100,47 @@ def learning(
     if num_data_sets < 1:
         raise ValueError(f"num_data_sets is at least 1, got {num_data_sets}.")
     plan = tempering or Tempering(num_particles=2000, num_populations=4)
-    prior = prior_of(model)
     ts = sorted({_COOLNESS * n for n in ns} | {_COOLNESS * n / math.log(n) for n in ns})
-    runs = {run.t: run for run in tempered(model.excess, prior, model.box, ts, plan, seed)}
-    rng = np.random.default_rng([seed, 1])
-    sequences = [model.simulate(rng, ns[-1]) for _ in range(num_data_sets)]
+    clouds = _clouds(model, ts, plan, seed)
+    sequences = _sequences(model, ns[-1], num_data_sets, seed)
     found = []
     for n in ns:
-        cold, hot = (_Cloud.of(runs[t]) for t in (_COOLNESS * n, _COOLNESS * n / math.log(n)))
+        cold, hot = (clouds[t] for t in (_COOLNESS * n, _COOLNESS * n / math.log(n)))
         found.append(_learned(model, n, [data[:n] for data in sequences], regions or {}, cold, hot))
     return tuple(found)
+
+
+def region_masses(
+    model: Model,
+    num_data: Sequence[int],
+    regions: Mapping[str, Region],
+    *,
+    num_data_sets: int,
+    tempering: Tempering,
+    seed: int,
+) -> dict[str, Float[np.ndarray, "set n"]]:
+    """Posterior masses alone; see :func:`learning`."""
+    ts = [_COOLNESS * n for n in num_data]
+    clouds = _clouds(model, ts, tempering, seed)
+    found = {name: np.full((num_data_sets, len(ts)), np.nan) for name in regions}
+    for row, data in enumerate(_sequences(model, num_data[-1], num_data_sets, seed)):
+        for column, (n, t) in enumerate(zip(num_data, ts, strict=True)):
+            cold, _ = _weighted(model, data[:n], clouds[t], None, row)
+            for name, region in regions.items():
+                found[name][row, column] = cold.weights @ region(cold.draws)
+    return found
+
+
+def _clouds(model: Model, ts: Sequence[float], plan: Tempering, seed: int) -> "dict[float, _Cloud]":
+    runs = tempered(model.excess, prior_of(model), model.box, ts, plan, seed)
+    return {run.t: _Cloud.of(run) for run in runs}
+
+
+def _sequences(
+    model: Model, num_data: int, num_data_sets: int, seed: int
+) -> list[Float[np.ndarray, "datum column"]]:
+    rng = np.random.default_rng([seed, 1])
+    return [model.simulate(rng, num_data) for _ in range(num_data_sets)]
 
 
 def prior_of(model: Model) -> Prior:
@@ -162,45 +192,96 @@ def _learned(
     cold: _Cloud,
     hot: _Cloud,
 ) -> Learning:
-    inside = {name: np.asarray(region(cold.draws), dtype=bool) for name, region in regions.items()}
     rows: list[dict[str, float]] = []
     at_nodes = np.exp(model.log_likelihood(cold.draws, model.nodes)) if _fits(model, cold) else None
     reference = model.log_truth(model.nodes)
-    for data in data_sets:
+    for place, data in enumerate(data_sets):
         truth = model.log_truth(data)
-        total = model.total(cold.draws, data)
-        logs = cold.weighted(total)
-        log_evidence = logsumexp(logs)
-        weights = np.exp(logs - log_evidence)
-        hot_total = model.total(hot.draws, data)
-        hot_weights = hot.weighted(hot_total / math.log(n))
-        hot_weights = np.exp(hot_weights - logsumexp(hot_weights))
-        predictive, variances = _pointwise(model, cold.draws, weights, data)
-        chosen = np.flatnonzero(weights > 1e-9 * weights.max())
-        p_nodes = (
-            weights @ at_nodes
-            if at_nodes is not None
-            else _mixed(model, cold.draws[chosen], weights[chosen])
-        )
+        here, heated = _weighted(model, data, cold, hot, place)
+        assert heated is not None
+        predictive, variances = _pointwise(model, here.draws, here.weights, data)
+        if at_nodes is not None and here.draws is cold.draws:
+            p_nodes = here.weights @ at_nodes
+        else:
+            chosen = np.flatnonzero(here.weights > 1e-9 * here.weights.max())
+            p_nodes = _mixed(model, here.draws[chosen], here.weights[chosen])
         row = {
             "generalisation": n * float(model.weights @ (reference - np.log(p_nodes))),
             "training": float((truth - predictive).sum()),
             "waic": float((truth - predictive + variances).sum()),
-            "wbic": float(truth.sum() - hot_weights @ hot_total),
-            "free_energy": float(truth.sum() - log_evidence),
+            "wbic": float(truth.sum() - heated.weights @ heated.total),
+            "free_energy": float(truth.sum() - here.log_evidence),
             "fluctuation": float(variances.sum() / 2),
-            "effective": float(1 / (weights**2).sum()),
-            "effective_hot": float(1 / (hot_weights**2).sum()),
+            "effective": here.effective,
+            "effective_hot": heated.effective,
         }
-        row |= {f"mass {name}": float(weights[mask].sum()) for name, mask in inside.items()}
+        for name, region in regions.items():
+            row[f"mass {name}"] = float(here.weights @ region(here.draws))
         rows.append(row)
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return Learning(
         num_data=n,
-        masses={name: columns.pop(f"mass {name}") for name in inside},
+        masses={name: columns.pop(f"mass {name}") for name in regions},
         population=-float(logsumexp(cold.log_weights - (n - cold.t) * cold.excess)),
         **columns,
     )
+
+
+class _Weighted(NamedTuple):
+    """A posterior of one data set: draws with weights that sum to 1."""
+
+    draws: Draws
+    weights: Float[np.ndarray, " draw"]
+    total: Float[np.ndarray, " draw"]  # Σ_i log p(x_i|w)
+    log_evidence: float
+
+    @property
+    def effective(self) -> float:
+        """Effective number of draws."""
+        return float(1 / (self.weights**2).sum())
+
+
+def _weighted(
+    model: Model,
+    data: Float[np.ndarray, "datum column"],
+    cold: _Cloud,
+    hot: _Cloud | None,
+    place: int,
+) -> tuple[_Weighted, _Weighted | None]:
+    """The posterior at β = 1, and at 1/log n if asked for, from shared particles or from a run of its own."""
+    beta = 1 / math.log(len(data))
+    here = _shared(model, data, cold, 1.0)
+    heated = None if hot is None else _shared(model, data, hot, beta)
+    if min(here.effective, math.inf if heated is None else heated.effective) >= LEAST_EFFECTIVE:
+        return here, heated
+    truth = float(model.log_truth(data).sum())
+
+    def loss(draws: Draws) -> Float[np.ndarray, " draw"]:
+        return truth - model.total(draws, data)
+
+    own = []
+    for run in tempered(loss, prior_of(model), model.box, [beta, 1.0], _OWN, place):
+        populations, count = run.loss.shape
+        shares = np.exp(run.log_evidence - logsumexp(run.log_evidence)) / count
+        log_evidence = float(logsumexp(run.log_evidence)) - math.log(populations) + run.t * truth
+        own.append(
+            _Weighted(
+                run.points.reshape(populations * count, -1),
+                np.repeat(shares, count),
+                truth - run.loss.ravel(),
+                log_evidence,
+            )
+        )
+    return own[1], own[0]
+
+
+def _shared(
+    model: Model, data: Float[np.ndarray, "datum column"], cloud: _Cloud, beta: float
+) -> _Weighted:
+    total = model.total(cloud.draws, data)
+    logs = cloud.weighted(beta * total)
+    log_evidence = float(logsumexp(logs))
+    return _Weighted(cloud.draws, np.exp(logs - log_evidence), total, log_evidence)
 
 
 def _fits(model: Model, cloud: _Cloud) -> bool:
@@ -224,9 +305,18 @@ def _pointwise(
     weights: Float[np.ndarray, " draw"],
     data: Float[np.ndarray, "datum column"],
 ) -> tuple[Float[np.ndarray, " datum"], Float[np.ndarray, " datum"]]:
-    """Log E_w p(x_i|w) and Var_w log p(x_i|w); draws without weight are left out."""
+    """Log E_w p(x_i|w) and Var_w log p(x_i|w).
+
+    Draws without weight are left out; where all others times all data are too many, some stand for all.
+    """
     chosen = np.flatnonzero(weights > 1e-7 * weights.max())
     share = weights[chosen] / weights[chosen].sum()
+    most = max(_FEWEST_DRAWS, _MOST_NUMBERS // len(data))
+    if len(chosen) > most:
+        ticks = (np.arange(most) + 0.5) / most
+        places = np.minimum(np.searchsorted(np.cumsum(share), ticks), len(chosen) - 1)
+        chosen, counts = np.unique(chosen[places], return_counts=True)
+        share = counts / most
     mean, square, density = (np.zeros(len(data)) for _ in range(3))
     size = max(1, 4_000_000 // len(data))
     shift = model.log_truth(data)  # keeps the squares small

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.special import expit, logsumexp
 
 from singulab.bayes.cubature import cubature
-from singulab.bayes.learning import LEAST_EFFECTIVE, learning, prior_of
+from singulab.bayes.learning import prior_of, region_masses
 from singulab.bayes.model import Data, Draws, Model
 from singulab.bayes.phases import Region, named_wells
 from singulab.bayes.tempering import Tempering
@@ -91,15 +91,12 @@ def sampled_jump(
     if model.dim <= _MOST_DIMENSIONS:
         odds = _integrated(model, regions, ns, before, after, num_data_sets, seed)
     else:
-        found = learning(
-            model, ns, num_data_sets=num_data_sets, regions=regions, tempering=tempering, seed=seed
+        plan = tempering or Tempering(num_particles=4000)
+        masses = region_masses(
+            model, ns, regions, num_data_sets=num_data_sets, tempering=plan, seed=seed
         )
-        columns = []
-        for at in found:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.log(at.masses[after]) - np.log(at.masses[before])
-            columns.append(np.where(at.effective >= LEAST_EFFECTIVE, ratio, np.nan))
-        odds = np.stack(columns, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            odds = np.log(masses[after]) - np.log(masses[before])
     return SampledJump(
         before=before,
         after=after,
