@@ -71,12 +71,12 @@ class Chart:
 
 
 def reduced(c: Chart, p: Polynomial) -> Polynomial:
-    """P with the algebraic number reduced."""
+    """Returns p with the algebraic number reduced."""
     return p if c.root is None else po.reduce(p, len(c.kinds) - 1, c.root[0])
 
 
 def normal(c: Chart, p: Polynomial) -> Polynomial:
-    """P up to a unit."""
+    """Returns p up to a unit."""
     return po.primitive(reduced(c, p), c.units)
 
 
@@ -163,12 +163,16 @@ def tidy(c: Chart) -> Chart:
     gens: list[Polynomial] = []
     tails = []
     for g, t in zip(c.gens, c.tails, strict=True):
-        tail = frozenset(a for a in t if not _above(c, a, t - {a}))
+        tail = _least(c, t)
         p = normal(c, {a: v for a, v in g.items() if not _above(c, a[: c.n], tail)})
         if tail or (p and p not in gens):
             gens.append(p)
             tails.append(tail)
     return replace(c, gens=tuple(gens), tails=tuple(tails))
+
+
+def _least(c: Chart, t: frozenset[Vector]) -> frozenset[Vector]:
+    return frozenset(a for a in t if not _above(c, a, t - {a}))
 
 
 def _above(c: Chart, a: Vector, tail: frozenset[Vector]) -> bool:
@@ -325,6 +329,7 @@ def solve(c: Chart, i: int, v: int, *series: Any) -> Chart:
         phi = {a[:n] for a in num}
         down = {tuple(x - y for x, y in zip(t, m, strict=True)) for t in c.tails[i]}
         off |= {t for d in down for t in _bounding(d, v, phi)}
+        phi, off = set(_least(c, frozenset(phi))), set(_least(c, frozenset(off)))
     gens, tails = [], []
     for k, g in enumerate(c.gens):
         if k == i:

@@ -165,7 +165,7 @@ def keeps(node: Node, permutation: Permutation) -> bool:
 
 
 def permuted(p: Polynomial, permutation: Sequence[int]) -> Polynomial:
-    """P with variable permutation[i] in the place of variable i."""
+    """The same with variable permutation[i] in the place of variable i."""
     inverse = sorted(range(len(permutation)), key=lambda i: permutation[i])
     return {(*(a[i] for i in inverse), *a[len(permutation) :]): c for a, c in p.items()}
 

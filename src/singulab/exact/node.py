@@ -89,13 +89,13 @@ class Node:
         return [i for i, kind in enumerate(self.kinds) if kind == "u"]
 
     def normal(self, p: Polynomial) -> Polynomial:
-        """P up to a unit, with the algebraic number reduced."""
+        """Returns p up to a unit, with the algebraic number reduced."""
         if self.root is not None:
             p = reduce(p, len(self.kinds) - 1, self.root.relation)
         return primitive(p, self.units)
 
     def normal_constant(self, p: Polynomial) -> Polynomial:
-        """P with the algebraic number reduced, and nothing else."""
+        """Returns p with the algebraic number reduced, and nothing else."""
         return p if self.root is None else reduce(p, len(self.kinds) - 1, self.root.relation)
 
     def coefficient_sign(self, p: Polynomial) -> int:

@@ -153,7 +153,7 @@ def times(p: Mapping[Exponents, Fraction], q: Mapping[Exponents, Fraction]) -> R
 def moved(
     p: Mapping[Exponents, Fraction], point: Sequence[Fraction], signs: Sequence[int]
 ) -> Rational:
-    """P in the coordinates w′ with w = point + sign·w′."""
+    """The polynomial in the coordinates w′ with w = point + sign·w′."""
     if not any(point) and all(s == 1 for s in signs):
         return dict(p)
     size = len(point)

@@ -32,7 +32,7 @@ def variable(index: int, length: int) -> Polynomial:
 
 
 def add(p: Polynomial, q: Polynomial, factor: int = 1) -> Polynomial:
-    """P + factor·q."""
+    """The sum p + factor·q."""
     total = dict(p)
     for a, c in q.items():
         value = total.get(a, 0) + factor * c
@@ -87,7 +87,7 @@ def degree(p: Polynomial, index: int) -> int:
 
 
 def coefficients(p: Polynomial, index: int) -> dict[int, Polynomial]:
-    """P as a polynomial in one variable: its coefficients by power, free of that variable."""
+    """Read as a polynomial in one variable: its coefficients by power, free of that variable."""
     parts: dict[int, Polynomial] = {}
     for a, c in p.items():
         parts.setdefault(a[index], {})[(*a[:index], 0, *a[index + 1 :])] = c
@@ -111,10 +111,11 @@ def substitute(
 
 
 def reduce(p: Polynomial, index: int, relation: Sequence[int]) -> Polynomial:
-    """P modulo the monic polynomial Σ relation[k]·t^k in the variable t of that index."""
+    """Returns p modulo the monic polynomial Σ relation[k]·t^k in the variable t of that index."""
     top = len(relation) - 1
     total = dict(p)
     while True:
+        tick()
         high = [a for a in total if a[index] >= top]
         if not high:
             return total
@@ -131,10 +132,11 @@ def reduce(p: Polynomial, index: int, relation: Sequence[int]) -> Polynomial:
 
 
 def divide(p: Polynomial, q: Polynomial) -> Polynomial | None:
-    """P / q if that is a polynomial, in the order of exponents."""
+    """The quotient p / q if that is a polynomial, in the order of exponents."""
     lead = max(q)
     rest, quotient = dict(p), {}
     while rest:
+        tick()
         top = max(rest)
         by = tuple([a - b for a, b in zip(top, lead, strict=True)])
         if min(by) < 0 or rest[top] % q[lead]:
@@ -151,7 +153,7 @@ def content(p: Polynomial) -> int:
 
 
 def primitive(p: Polynomial, units: Iterable[int] = ()) -> Polynomial:
-    """P without its integer content and without powers of those variables; its first term positive."""
+    """Returns p without its integer content and without powers of those variables; its first term positive."""
     if not p:
         return p
     c = content(p) * (1 if p[max(p)] > 0 else -1)
@@ -164,6 +166,7 @@ def primitive(p: Polynomial, units: Iterable[int] = ()) -> Polynomial:
 def evaluate(p: Polynomial, values: Sequence[Fraction | int]) -> Fraction:
     """The value at a point."""
     total = Fraction(0)
+    tick()
     for a, c in p.items():
         term = Fraction(c)
         for e, value in zip(a, values, strict=True):
@@ -179,7 +182,7 @@ def occurring(p: Polynomial) -> set[int]:
 
 
 def take(p: Polynomial, positions: Sequence[int | None]) -> Polynomial:
-    """P with its variables in another order; ``None`` makes a variable that does not occur."""
+    """The same with its variables in another order; ``None`` makes a variable that does not occur."""
     return {tuple([0 if i is None else a[i] for i in positions]): c for a, c in p.items()}
 
 

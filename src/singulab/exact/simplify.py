@@ -101,6 +101,7 @@ def least(tail: frozenset[Vector], cone: Cone) -> frozenset[Vector]:
 
 
 def _in_tail(a: Vector, tail: frozenset[Vector], cone: Cone) -> bool:
+    tick()
     return any(cone.bounds([e - f for e, f in zip(a, t, strict=True)]) for t in tail)
 
 
@@ -501,11 +502,12 @@ def series_solved(
     if keeps:
         error = add(error, axis, -(denominator ** degree(straight, v)))
     error = node.normal_constant(error)
-    phi = {a[:n] for a in numerator}
-    off = {a[:n] for a in error}
+    phi = least(frozenset(a[:n] for a in numerator), node.cone)
+    off = least(frozenset(a[:n] for a in error), node.cone)
     for t in node.tail(i):
         down = tuple(e - m for e, m in zip(t, monomial, strict=True))
         off |= _replaced(down, v, phi)
+    off = least(off, node.cone)
     generators: list[Polynomial] = []
     tails: list[frozenset[Vector]] = []
     for k, g in enumerate(node.generators):
@@ -529,7 +531,7 @@ def series_solved(
     return _with_coordinate(node, v, generators, tails, keeps)
 
 
-def _replaced(t: Vector, v: int, phi: set[Vector]) -> set[Vector]:
+def _replaced(t: Vector, v: int, phi: frozenset[Vector]) -> set[Vector]:
     """Exponents that bound w^t where v is bounded by the monomials of φ."""
     base = (*t[:v], 0, *t[v + 1 :])
     if t[v] == 0:

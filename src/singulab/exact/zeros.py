@@ -204,7 +204,7 @@ _Element = tuple[Polynomial, list[Polynomial], list[int]]  # Σ q_i f_i = p · �
 
 
 def _strip(node: Node, p: Polynomial, q: list[Polynomial], e: list[int]) -> _Element:
-    """P without factors of conditions c; the identity Σ q f = p·Π c^e is kept."""
+    """Returns p without factors of conditions c; the identity Σ q f = p·Π c^e is kept."""
     for k, c in enumerate(node.factors):
         while len(c) > 1 and (quotient := divide(p, c)) is not None:
             p = quotient
