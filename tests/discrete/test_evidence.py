@@ -18,6 +18,7 @@ QUICK = [
     evidence.share_in_fine_lattice,
     evidence.square_mass,
     evidence.square_share,
+    evidence.hessian_at_crossing,
     evidence.enumerable_at_float_precision,
     evidence.second_best_fits,
     evidence.exponent_of_flat_minimum,
@@ -71,6 +72,8 @@ def test_every_experiment_is_tried():
         and function.__module__ == evidence.__name__
     }
     assert known <= {inspect.unwrap(f) for f in QUICK + SLOW} | set(QUICK + SLOW)
+    listed = [inspect.unwrap(f) for functions in evidence.EVIDENCE.values() for f in functions]
+    assert {f.__name__ for f in listed} == {f.__name__ for f in known}
 
 
 def test_the_claims_that_are_wrong_are_told_from_the_theory():
@@ -96,7 +99,7 @@ def test_the_temperature_at_which_second_best_fits_vanish_solves_its_equation():
     assert rest / (rest + 4 * side + 1) == pytest.approx(0.01, rel=1e-6)
 
 
-def test_a_finding_is_plain():
+def test_evidence_is_plain():
     told = evidence.disk_weight().to_dict()
     assert told["claim"] == 5
     assert isinstance(told["value"], float)
