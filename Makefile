@@ -48,15 +48,17 @@ bench-peers: $(BENCH)/.ready
 bench-truth: $(READY)
 	$(BIN)/singulab bench truth
 
-# every record that docs/trust.md and README.md are written from
+# every record that docs/trust.md, docs/exact.md and README.md are written from
 reproduce: $(READY)
 	$(BIN)/singulab bench gold
 	$(BIN)/singulab bench truth
 	$(BIN)/singulab bench failures
+	$(BIN)/singulab bench exact
 
-# docs/reference.md from the docstrings, README's truth table and docs/trust.md from the records; tests fail when one
-# is out of date
+# docs/reference.md from the docstrings, README's truth table, docs/trust.md and docs/exact.md from the records; tests
+# fail when one is out of date
 docs: $(READY)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_truth.py
 	$(BIN)/python docs/make_trust.py
+	$(BIN)/python docs/make_exact.py

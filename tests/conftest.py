@@ -1,4 +1,7 @@
-"""Before anything of ours is imported: shapes and types are checked, nothing is downloaded."""
+"""Before anything of ours is imported: shapes and types are checked, nothing is downloaded.
+
+All but the algebra: a proof makes millions of calls of small functions on plain Python types, which mypy looks at.
+"""
 
 import os
 
@@ -6,6 +9,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jaxtyping
+
+import singulab.exact  # noqa: F401 - what is imported before the hook is not wrapped
 
 jaxtyping.install_import_hook("singulab", "typecheck.typecheck")
 

@@ -63,3 +63,10 @@ def test_the_page_of_trust_says_what_the_records_say():
     spec.loader.exec_module(module)
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make docs`"
     assert module.FIGURE.exists()
+
+
+def test_the_page_of_exact_coefficients_says_what_the_record_says():
+    spec = importlib.util.spec_from_file_location("make_exact", DOCS / "make_exact.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run `make docs`"

@@ -17,10 +17,14 @@ class Config(CommandConfig):
     is proved or bounded.
     """
 
-    expression: Annotated[str, tyro.conf.Positional]  # K such as "(y^2 - x^3)^2", or an ideal such as "x*y, z*w"
+    expression: Annotated[
+        str, tyro.conf.Positional
+    ]  # K such as "(y^2 - x^3)^2", or an ideal such as "x*y, z*w"
     at: tuple[str, ...] = ()  # the point, such as x=1 y=1/2; others are 0
     domain: tuple[str, ...] = ()  # one-sided or bounded variables, such as x=0: or y=-1:1
-    box: tuple[str, ...] = ()  # as domain; the least value over the zero set in this box, not at a point
+    box: tuple[
+        str, ...
+    ] = ()  # as domain; the least value over the zero set in this box, not at a point
     prior: str | None = None  # a monomial that the prior behaves like
     time_limit: float = 10.0  # seconds
     explain: bool = False  # print the derivation

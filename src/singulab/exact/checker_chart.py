@@ -3,7 +3,7 @@
 Nothing here is shared with the search but polynomial arithmetic.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd, lcm
@@ -22,13 +22,17 @@ class RefutedError(ValueError):
 
 
 def demand(holds: Any, claim: str) -> None:
+    """Refute the certificate unless the claim holds."""
     if not holds:
         raise RefutedError(f"The certificate is refuted: {claim}.")
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Variables y, x, u, f, c as in the search; its cone is {ω: ⟨c, ω⟩ ≥ 0 for all walls c}, and it is real if a point of it is known."""
+    """Variables y, x, u, f, c as in the search; the cone is {ω: ⟨c, ω⟩ ≥ 0 for all walls c}.
+
+    It is real if a point of it is known.
+    """
 
     kinds: str
     weights: tuple[Fraction, ...]
@@ -41,6 +45,9 @@ class Chart:
     root: tuple[list[int], Fraction, Fraction] | None = None
     real: bool = True
     principal: bool = False  # K ≥ 0 itself, up to a factor of one sign
+    tell: Callable[..., None] | None = (
+        None  # is told of each chart before and after its steps, and its bounds
+    )
 
     @property
     def n(self) -> int:
@@ -64,17 +71,22 @@ class Chart:
 
 
 def reduced(c: Chart, p: Polynomial) -> Polynomial:
+    """Returns p with the algebraic number reduced."""
     return p if c.root is None else po.reduce(p, len(c.kinds) - 1, c.root[0])
 
 
 def normal(c: Chart, p: Polynomial) -> Polynomial:
+    """Returns p up to a unit."""
     return po.primitive(reduced(c, p), c.units)
 
 
 def univariate(coefficients: Sequence[Any]) -> Any:
+    """A sympy polynomial with those coefficients, lowest first."""
     from sympy import QQ, Poly, Symbol
 
-    return Poly([QQ(x.numerator, x.denominator) for x in reversed(coefficients)], Symbol("t"), domain=QQ)
+    return Poly(
+        [QQ(x.numerator, x.denominator) for x in reversed(coefficients)], Symbol("t"), domain=QQ
+    )
 
 
 def sign(c: Chart, powers: dict[int, Fraction]) -> int:
@@ -89,7 +101,9 @@ def sign(c: Chart, powers: dict[int, Fraction]) -> int:
     number = univariate(values).rem(relation)
     if number.is_zero:
         return 0
-    while number.count_roots(QQ(low.numerator, low.denominator), QQ(high.numerator, high.denominator)):
+    while number.count_roots(
+        QQ(low.numerator, low.denominator), QQ(high.numerator, high.denominator)
+    ):
         middle = (low + high) / 2
         ends = [QQ(x.numerator, x.denominator) for x in (low, middle)]
         low, high = (low, middle) if relation.count_roots(*ends) else (middle, high)
@@ -145,10 +159,11 @@ def lead(c: Chart, i: int) -> Vector | None:
 
 
 def tidy(c: Chart) -> Chart:
+    """Generators up to units, without zeros, repetitions and what their tails contain."""
     gens: list[Polynomial] = []
     tails = []
     for g, t in zip(c.gens, c.tails, strict=True):
-        tail = frozenset(a for a in t if not _above(c, a, t - {a}))
+        tail = _least(c, t)
         p = normal(c, {a: v for a, v in g.items() if not _above(c, a[: c.n], tail)})
         if tail or (p and p not in gens):
             gens.append(p)
@@ -156,11 +171,16 @@ def tidy(c: Chart) -> Chart:
     return replace(c, gens=tuple(gens), tails=tuple(tails))
 
 
+def _least(c: Chart, t: frozenset[Vector]) -> frozenset[Vector]:
+    return frozenset(a for a in t if not _above(c, a, t - {a}))
+
+
 def _above(c: Chart, a: Vector, tail: frozenset[Vector]) -> bool:
     return any(c.bounded([x - y for x, y in zip(a, t, strict=True)]) for t in tail)
 
 
 def mix(c: Chart, matrix: list[list[int]]) -> Chart:
+    """New generators by an invertible matrix."""
     demand(len(matrix) == len(c.gens) == rank(matrix), "a matrix is not invertible")
     gens, tails = [], []
     for row in matrix:
@@ -173,13 +193,20 @@ def mix(c: Chart, matrix: list[list[int]]) -> Chart:
 
 
 def shear(c: Chart, v: int, told: Any) -> Chart:
+    """V + q takes the place of v."""
     q, length = po.from_json(told), len(c.kinds)
     demand(all(not a[v] for a in q) and not any(c.tails), "a shear by its own variable")
     if c.kinds[v] == "f":
-        demand(all(c.kinds[i] == "f" for i in po.occurring(q)), "a free variable is sheared by one that is not")
+        demand(
+            all(c.kinds[i] == "f" for i in po.occurring(q)),
+            "a free variable is sheared by one that is not",
+        )
     else:
         demand(c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "no free coordinate")
-        demand(all(not any(a[c.n :]) and c.bounded(a[: c.n], small=True) for a in q), "a shear is not small")
+        demand(
+            all(not any(a[c.n :]) and c.bounded(a[: c.n], small=True) for a in q),
+            "a shear is not small",
+        )
     image = po.add(po.variable(v, length), q)
     one = po.constant(1, length)
     return replace(c, gens=tuple(po.substitute(g, v, image, one) for g in c.gens))
@@ -188,11 +215,16 @@ def shear(c: Chart, v: int, told: Any) -> Chart:
 def square(c: Chart, v: int) -> Chart:
     """K = A·v² + B·v + C ≥ 0: 4A·K = (2A·v + B)² + (4AC − B²), and v = −B/2A shows the last not negative."""
     parts = po.coefficients(c.gens[0], v)
-    demand(c.principal and c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "no square to complete")
+    demand(
+        c.principal and c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v),
+        "no square to complete",
+    )
     lead = {a: x for a, x in parts[2].items() if not any(a[: c.n])}
     linear = {a[: c.n] for a in parts.get(1, {})}
     demand(max(parts) == 2 and not any(c.tails) and nonzero(c, lead), "no square to complete")
-    demand(all(c.bounded(a) for a in linear | {a[: c.n] for a in parts[2]}), "a square is not small")
+    demand(
+        all(c.bounded(a) for a in linear | {a[: c.n] for a in parts[2]}), "a square is not small"
+    )
     demand(not any(not any(a) for a in linear), "a square is not small")
     rest = po.scale(po.multiply(parts[2], parts.get(0, {})), 4)
     rest = po.add(rest, po.multiply(parts.get(1, {}), parts.get(1, {})), -1)
@@ -200,14 +232,18 @@ def square(c: Chart, v: int) -> Chart:
 
 
 def drop(c: Chart, i: int, terms: list[list[int]]) -> Chart:
+    """Terms that a monomial generator bounds are left out."""
     over = set(map(tuple, terms))
     leads = [m for j in range(len(c.gens)) if j != i and (m := lead(c, j)) is not None]
-    demand(all(_above(c, a, frozenset(leads)) for a in over), "a term is dropped that nothing bounds")
+    demand(
+        all(_above(c, a, frozenset(leads)) for a in over), "a term is dropped that nothing bounds"
+    )
     rest = {a: v for a, v in c.gens[i].items() if a[: c.n] not in over}
     return _with(c, i, rest, c.tails[i] - over)
 
 
 def unit(c: Chart, i: int) -> Chart:
+    """A monomial times a unit becomes the monomial."""
     m = lead(c, i)
     demand(m is not None, "a generator is no monomial")
     return _with(c, i, {(*(m or ()), *(0,) * (len(c.kinds) - c.n)): 1}, frozenset())
@@ -220,6 +256,7 @@ def _with(c: Chart, i: int, g: Polynomial, tail: frozenset[Vector]) -> Chart:
 
 
 def free(c: Chart, v: int) -> Chart:
+    """A variable that no generator contains is left out."""
     demand(c.alone(v) and not any(c.tails), "a variable is not free")
     demand(all(not a[v] for g in c.gens for a in g), "a variable is not free")
     return _without(c, v)
@@ -242,13 +279,17 @@ def _without(c: Chart, v: int) -> Chart:
 
 def _straight(c: Chart, i: int, v: int) -> tuple[Vector, Polynomial]:
     """M and h with f_i = M·h, where h is small and its derivative by v is a unit, the tail included."""
-    demand(c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "a variable is no free coordinate")
+    demand(
+        c.kinds[v] == "y" and c.weights[v] == 1 and c.alone(v), "a variable is no free coordinate"
+    )
     g, n = c.gens[i], c.n
     axis = tuple(int(k == v) for k in range(n))
     slope = {(*a[:v], a[v] - 1, *a[v + 1 :]): x for a, x in g.items() if a[v]}
     rest = {a[:n] for a in g if not a[v]} | c.tails[i]
     for m in {a[:n] for a in slope if not a[v]}:
-        off = {tuple(x - y for x, y in zip(a, m, strict=True)) for a in rest | {a[:n] for a in slope}}
+        off = {
+            tuple(x - y for x, y in zip(a, m, strict=True)) for a in rest | {a[:n] for a in slope}
+        }
         own = {a: x for a, x in slope.items() if a[:n] == m}
         if m in rest or tuple(x + y for x, y in zip(m, axis, strict=True)) in c.tails[i]:
             continue
@@ -258,7 +299,7 @@ def _straight(c: Chart, i: int, v: int) -> tuple[Vector, Polynomial]:
 
 
 def solve(c: Chart, i: int, v: int, *series: Any) -> Chart:
-    """h takes the place of v; v is then num/den up to what is in the tails.
+    """H takes the place of v; v is then num/den up to what is in the tails.
 
     Where (h − v′)(num/den) = E, the true v differs from num/den by |E| and the tail of h, times a constant.
     """
@@ -266,10 +307,12 @@ def solve(c: Chart, i: int, v: int, *series: Any) -> Chart:
     length, n, keeps = len(c.kinds), c.n, any(m)
     axis = po.variable(v, length)
     others = [g for k, g in enumerate(c.gens) if k != i]
-    needed = any(a[v] for g in others for a in g) or any(t[v] for t in c.tails for t in t)
+    needed = any(a[v] for g in others for a in g) or any(a[v] for tail in c.tails for a in tail)
     if series:
         num, den = po.from_json(series[0]), po.constant(series[1], length)
-        demand(series[1] and all(c.bounded(a[:n], small=True) for a in num), "a series is not small")
+        demand(
+            series[1] and all(c.bounded(a[:n], small=True) for a in num), "a series is not small"
+        )
         demand(keeps or not po.degree(num, v), "a series in a coordinate that is gone")
     elif needed:
         parts = po.coefficients(h, v)
@@ -286,13 +329,18 @@ def solve(c: Chart, i: int, v: int, *series: Any) -> Chart:
         phi = {a[:n] for a in num}
         down = {tuple(x - y for x, y in zip(t, m, strict=True)) for t in c.tails[i]}
         off |= {t for d in down for t in _bounding(d, v, phi)}
+        phi, off = set(_least(c, frozenset(phi))), set(_least(c, frozenset(off)))
     gens, tails = [], []
     for k, g in enumerate(c.gens):
         if k == i:
             gens.append(po.shift(axis, (*m, *(0,) * (length - n))) if keeps else {})
             tails.append(frozenset[Vector]())
             continue
-        tail = set(c.tails[k]) if not series else {t for a in c.tails[k] for t in _bounding(a, v, phi | off)}
+        tail = (
+            set(c.tails[k])
+            if not series
+            else {t for a in c.tails[k] for t in _bounding(a, v, phi | off)}
+        )
         for a in {a[:n] for a in g if a[v]} if series else ():
             inside = [(0,) * n] if a[v] != 2 else [*phi, *off]
             bare = (*a[:v], 0, *a[v + 1 :])
@@ -308,19 +356,31 @@ def _bounding(t: Vector, v: int, phi: set[Vector]) -> set[Vector]:
     return {tuple(map(sum, zip(base, p, strict=True))) for p in phi} if t[v] else {base}
 
 
-STEPS = {"shear": shear, "square": square, "mix": mix, "drop": drop, "unit": unit, "free": free, "solve": solve, "series": solve}
+STEPS: dict[str, Callable[..., Chart]] = {
+    "shear": shear,
+    "square": square,
+    "mix": mix,
+    "drop": drop,
+    "unit": unit,
+    "free": free,
+    "solve": solve,
+    "series": solve,
+}
 
 
 # ── polyhedra ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def rank(rows: Sequence[Sequence[int]]) -> int:
+    """Rank of integer rows."""
     from sympy import QQ
     from sympy.polys.matrices import DomainMatrix
 
     if not rows or not rows[0]:
         return 0
-    return int(DomainMatrix([[QQ(x) for x in row] for row in rows], (len(rows), len(rows[0])), QQ).rank())
+    return int(
+        DomainMatrix([[QQ(x) for x in row] for row in rows], (len(rows), len(rows[0])), QQ).rank()
+    )
 
 
 _KNOWN: dict[Any, list[Vector]] = {}
@@ -351,16 +411,20 @@ def _rays(walls: list[Vector], n: int) -> list[Vector]:
     for j in range(n):
         column = [Fraction(int(row[j].numerator), int(row[j].denominator)) for row in inverse]
         common = lcm(*(x.denominator for x in column))
-        found.append((_primitive([int(x * common) for x in column]), {k for k in range(n) if k != j}))
+        found.append(
+            (_primitive([int(x * common) for x in column]), {k for k in range(n) if k != j})
+        )
     for k in range(n, len(walls)):
         values = [po.inner(r, walls[order[k]]) for r, _ in found]
-        fresh = [(r, t | {k} if v == 0 else t) for (r, t), v in zip(found, values, strict=True) if v >= 0]
+        fresh = [
+            (r, t | {k} if v == 0 else t) for (r, t), v in zip(found, values, strict=True) if v >= 0
+        ]
         for (r, t), v in zip(found, values, strict=True):
             for (s, u), w in zip(found, values, strict=True):
-                if v > 0 > w and len(common_ := t & u) >= n - 2:
-                    if sum(common_ <= other for _, other in found) == 2:
-                        edge = _primitive([v * y - w * x for x, y in zip(r, s, strict=True)])
-                        fresh.append((edge, common_ | {k}))
+                both = t & u
+                if v > 0 > w and len(both) >= n - 2 and sum(both <= o for _, o in found) == 2:
+                    edge = _primitive([v * y - w * x for x, y in zip(r, s, strict=True)])
+                    fresh.append((edge, both | {k}))
         found = fresh
     return [r for r, _ in found]
 
@@ -388,6 +452,7 @@ def normals(c: Chart, points: Sequence[Vector]) -> list[tuple[Vector, int]]:
 
 
 def best(ratios: Sequence[tuple[Fraction, Vector]], offset: Fraction) -> Pair:
+    """The least of some ratios, plus an offset, and minus the rank of the rays that have it."""
     if not ratios:
         return NEVER
     value = min(r for r, _ in ratios)
@@ -396,7 +461,7 @@ def best(ratios: Sequence[tuple[Fraction, Vector]], offset: Fraction) -> Pair:
 
 def pair(c: Chart, around: Sequence[tuple[Vector, int]]) -> Pair:
     """The Newton pair."""
-    ratios = [(Fraction(po.inner(r, c.weights)) / t, r) for r, t in around if t > 0]  # type: ignore[arg-type]
+    ratios = [(Fraction(po.inner(r, c.weights)) / t, r) for r, t in around if t > 0]
     return best(ratios, c.offset)
 
 

@@ -8,8 +8,9 @@ A cone C of directions has rays r and inequalities ⟨c, ω⟩ ≥ 0. The Newton
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
+from math import gcd, lcm
 
+from singulab.exact.deadline import tick
 from singulab.exact.polynomial import inner
 
 Vector = tuple[int, ...]
@@ -54,11 +55,13 @@ class Face:
 
 
 def primitive_vector(v: Sequence[int]) -> Vector:
+    """The shortest integer vector in the same direction."""
     divisor = gcd(*v) or 1
     return tuple([i // divisor for i in v])
 
 
 def rank(vectors: Sequence[Sequence[int]]) -> int:
+    """Rank of integer vectors."""
     rows = [list(v) for v in vectors]
     found = 0
     for column in range(len(rows[0]) if rows else 0):
@@ -80,12 +83,14 @@ def _cut(
     rays: list[tuple[Vector, int]], value: Callable[[Vector], int], bit: int, dimension: int
 ) -> list[tuple[Vector, int]]:
     """Rays of a cone cut by value ≥ 0; each ray carries the set of inequalities that it makes equalities."""
+    tick()
     signed = [(ray, mask, value(ray)) for ray, mask in rays]
     kept = [(r, m | bit if v == 0 else m) for r, m, v in signed if v >= 0]
     above = [(r, m, v) for r, m, v in signed if v > 0]
     below = [(r, m, v) for r, m, v in signed if v < 0]
     masks = [m for _, m in rays]
     for r, m, v in above:
+        tick()
         for s, n, w in below:
             common = m & n
             if common.bit_count() < dimension - 2:
@@ -118,7 +123,10 @@ def _dual(rays: Sequence[Vector]) -> list[Vector]:
 def solve_matrix(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     """Columns of the inverse of a square matrix, each times a positive integer."""
     n = len(rows)
-    work = [[Fraction(x) for x in row] + [Fraction(int(i == j)) for j in range(n)] for i, row in enumerate(rows)]
+    work = [
+        [Fraction(x) for x in row] + [Fraction(int(i == j)) for j in range(n)]
+        for i, row in enumerate(rows)
+    ]
     for column in range(n):
         pivot = next(i for i in range(column, n) if work[i][column])
         work[column], work[pivot] = work[pivot], work[column]
@@ -129,11 +137,9 @@ def solve_matrix(rows: Sequence[Sequence[int]]) -> list[list[int]]:
                 work[i] = [a - q * b for a, b in zip(work[i], work[column], strict=True)]
     columns = []
     for j in range(n):
-        column = [work[i][n + j] for i in range(n)]
-        common = 1
-        for c in column:
-            common = common * c.denominator // gcd(common, c.denominator)
-        columns.append([int(c * common) for c in column])
+        entries = [work[i][n + j] for i in range(n)]
+        common = lcm(*(c.denominator for c in entries))
+        columns.append([int(c * common) for c in entries])
     return columns
 
 
@@ -151,6 +157,7 @@ class NewtonPolyhedron:
         self.points: list[Vector] = []
         orthant = all(sum(c) == 1 and min(c) == 0 for c in cone.facets)
         for a in unique:
+            tick()
             if not any(_above(a, b, cone, orthant) for b in unique if b != a):
                 self.points.append(a)
         self.normals = self._normals()  # (ω, N(ω))
@@ -159,7 +166,8 @@ class NewtonPolyhedron:
         cone, first = self.cone, self.points[0]
         dimension = len(first) + 1
         bits = [
-            sum(1 << i for i, c in enumerate(cone.facets) if inner(c, ray) == 0) for ray in cone.rays
+            sum(1 << i for i, c in enumerate(cone.facets) if inner(c, ray) == 0)
+            for ray in cone.rays
         ]
         size = len(cone.facets)
         rays = [
@@ -193,6 +201,7 @@ class NewtonPolyhedron:
         while frontier:
             fresh = []
             for mask in frontier:
+                tick()
                 for facet in masks:
                     part = mask & facet
                     if part & inside and part not in whole:

@@ -3,26 +3,34 @@
 import ctypes
 import threading
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_THREAD = (
+    threading.local()
+)  # .end: when the guarded block is over; .alarmed: whether an alarm is set
 
 
-class TimeUpError(Exception):
-    """The time given is over."""
+class TimeUpError(BaseException):
+    """The time given is over; like an interrupt, no handler of ``Exception`` on the way may swallow it."""
+
+
+def tick() -> None:
+    """What every long loop calls: raises ``TimeUpError`` inside a guarded block whose time is up."""
+    end = getattr(_THREAD, "end", None)
+    if end is not None and time.monotonic() > end:
+        raise TimeUpError
 
 
 class Deadline:
     """The moment at which a computation has to come to an end.
 
-    ``check`` raises in our own loops. ``with deadline:`` guards whatever Python code is inside: when time is
-    up, ``TimeUpError`` is raised there, once.
+    ``with deadline.guard():`` lets all our own loops end there, and ``with deadline.alarm():`` interrupts
+    whatever Python code of others is inside.
     """
 
     def __init__(self, seconds: float) -> None:
         self.end = time.monotonic() + seconds
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
-        self._fired = False
-        self._depth = 0
 
     @property
     def left(self) -> float:
@@ -36,33 +44,63 @@ class Deadline:
         """A deadline after that many seconds, or this one if it comes first."""
         return Deadline(min(seconds, self.left))
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """A block in which ``tick`` raises when time is up; inside another one the earlier end counts."""
         self.check()
-        self._depth += 1
-        if self._depth > 1:
+        outer = getattr(_THREAD, "end", None)
+        _THREAD.end = self.end if outer is None else min(outer, self.end)
+        try:
+            yield
+        finally:
+            _THREAD.end = outer
+
+    @contextmanager
+    def alarm(self) -> Iterator[None]:
+        """A block inside which ``TimeUpError`` is raised, once, when time is up.
+
+        Inside such a block another one does nothing: an exception from outside could interrupt its end, and
+        its alarm would ring when nobody waits for it any more.
+        """
+        self.check()
+        if getattr(_THREAD, "alarmed", False):
+            yield
             return
-        self._fired = False
-        self._timer = threading.Timer(self.left, self._fire, (threading.get_ident(),))
+        alarm = _Alarm(self.left)
+        _THREAD.alarmed = True
+        try:
+            alarm.start()
+            yield
+        finally:
+            _THREAD.alarmed = False
+            alarm.stop()
+
+
+class _Alarm:
+    """Raises ``TimeUpError`` in the thread that made it, after some seconds, unless it is stopped before."""
+
+    def __init__(self, seconds: float) -> None:
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._over = self._rang = False
+        self._timer = threading.Timer(max(seconds, 0.0), self._ring)
         self._timer.daemon = True
+
+    def start(self) -> None:
         self._timer.start()
 
-    def _fire(self, thread: int) -> None:
+    def _ring(self) -> None:
         with self._lock:
-            if self._timer is not None:
-                self._fired = True
+            if not self._over:
+                self._rang = True
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(thread), ctypes.py_object(TimeUpError)
+                    ctypes.c_ulong(self._thread), ctypes.py_object(TimeUpError)
                 )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._depth -= 1
-        if self._depth:
-            return
+    def stop(self) -> None:
+        self._over = True  # first: from here on nothing rings, even if what follows is interrupted
         with self._lock:
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-        for _ in range(50 if self._fired else 0):
-            pass  # an exception on its way to this thread arrives at a jump back, so not after this block
+            rang = self._rang
+        self._timer.cancel()
+        for _ in range(50 if rang else 0):
+            pass  # an exception on its way to this thread arrives at a jump back, so not after this loop

@@ -15,9 +15,17 @@ from dataclasses import replace
 from typing import Any
 
 from singulab.exact.cone import Cone
-from singulab.exact.deadline import Deadline
+from singulab.exact.deadline import Deadline, tick
 from singulab.exact.node import Node
-from singulab.exact.polynomial import Polynomial, add, constant, scale, substitute, to_json, variable
+from singulab.exact.polynomial import (
+    Polynomial,
+    add,
+    constant,
+    scale,
+    substitute,
+    to_json,
+    variable,
+)
 from singulab.exact.simplify import product_direction, tidy
 
 Permutation = tuple[int, ...]
@@ -51,7 +59,9 @@ def _covering(node: Node, v: int, colours: Sequence[int]) -> list[int] | None:
     for g in node.generators:
         if len(g) < 2 or any(a[i] for a in g for i in group):
             continue
-        for w in sorted({i for a in g for i, e in enumerate(a) if e}, key=lambda w: colours[w] != colours[v]):
+        for w in sorted(
+            {i for a in g for i, e in enumerate(a) if e}, key=lambda w: colours[w] != colours[v]
+        ):
             if any(a[w] and any(a[i] for i in group) for p in node.generators for a in p):
                 continue
             wider = _homogeneous(node, group | {w}, colours)
@@ -93,6 +103,7 @@ def _homogeneous(node: Node, group: set[int], colours: Sequence[int]) -> set[int
 def refined(node: Node, colours: list[int]) -> list[int]:
     """Colours of the variables, refined by the terms that they stand in until that changes nothing."""
     while True:
+        tick()
         rows: list[list[Any]] = [[] for _ in colours]
         for g in node.generators:
             terms = [
@@ -154,7 +165,7 @@ def keeps(node: Node, permutation: Permutation) -> bool:
 
 
 def permuted(p: Polynomial, permutation: Sequence[int]) -> Polynomial:
-    """p with variable permutation[i] in the place of variable i."""
+    """The same with variable permutation[i] in the place of variable i."""
     inverse = sorted(range(len(permutation)), key=lambda i: permutation[i])
     return {(*(a[i] for i in inverse), *a[len(permutation) :]): c for a, c in p.items()}
 
@@ -176,7 +187,7 @@ def orbits(
                 continue
             known.append(made)
             frontier = [*found]
-            found[w] = made if w not in found else found[w]
+            found[w] = made
             frontier.append(w)
             while frontier:
                 x = frontier.pop()
@@ -199,12 +210,17 @@ def blown_up(node: Node, group: Sequence[int], i: int) -> Node:
     stay = [v for v in range(node.small) if v not in others]
     generators = tuple(
         {
-            (*(sum(a[v] for v in group) if s == i else a[s] for s in stay), *(a[v] for v in others)): c
+            (
+                *(sum(a[v] for v in group) if s == i else a[s] for s in stay),
+                *(a[v] for v in others),
+            ): c
             for a, c in g.items()
         }
         for g in node.generators
     )
-    weights = tuple(sum(node.weights[v] for v in group) if s == i else node.weights[s] for s in stay)
+    weights = tuple(
+        sum(node.weights[v] for v in group) if s == i else node.weights[s] for s in stay
+    )
     return replace(
         node,
         kinds="y" * len(stay) + "f" * len(others),
@@ -223,7 +239,11 @@ def straightened(node: Node) -> tuple[Node, list[Any]]:
         changed = False
         for v, q in _translations(node):
             image = add(variable(v, len(node.kinds)), q)
-            made = tidy(replace(node, generators=tuple(substitute(g, v, image, one) for g in node.generators)))
+            made = tidy(
+                replace(
+                    node, generators=tuple(substitute(g, v, image, one) for g in node.generators)
+                )
+            )
             if sum(map(len, made.generators)) < sum(map(len, node.generators)):
                 steps.append(["shear", v, to_json(q)])
                 node, changed = made, True
@@ -249,7 +269,7 @@ def _translations(node: Node) -> Iterator[tuple[int, Polynomial]]:
 def settled(node: Node) -> tuple[Node, list[int]] | None:
     """The chart with its free variables small, and the weights that allow it."""
     size = len(node.kinds)
-    rows = []
+    rows: list[list[int]] = []
     for g in node.generators:
         first, *rest = g
         rows.extend([x - y for x, y in zip(a, first, strict=True)] for a in rest)

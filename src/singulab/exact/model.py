@@ -100,9 +100,13 @@ def ideal_of_model(
     outputs = [f] if isinstance(f, str) else list(f)
     truths = [truth] if isinstance(truth, str | int | Fraction) else list(truth)
     if len(truths) != len(outputs):
-        raise ValueError(f"The model has {len(outputs)} outputs and the truth {len(truths)}; they must agree.")
+        raise ValueError(
+            f"The model has {len(outputs)} outputs and the truth {len(truths)}; they must agree."
+        )
     if both := set(parameters) & set(inputs):
-        raise ValueError(f"{', '.join(sorted(both))}: a parameter and an input cannot share a name.")
+        raise ValueError(
+            f"{', '.join(sorted(both))}: a parameter and an input cannot share a name."
+        )
     variables = [*parameters, *inputs]
     generators: list[Rational] = []
     here = {name: Fraction(0) for name in parameters} | dict(point or {})
@@ -119,9 +123,9 @@ def ideal_of_model(
         if len(outputs) == 1 and not any(any(a) for a in polynomial):
             lonely = _lonely(units, parameters, here, fixed)
         generators.extend(_coefficients(polynomial, units, len(parameters), lonely))
-    for a, b in lonely:
-        here[parameters[a]] *= here[parameters[b]]
-        here[parameters[b]] **= 2
+    for outer, within in lonely:
+        here[parameters[outer]] *= here[parameters[within]]
+        here[parameters[within]] **= 2
     return [g for g in generators if g], here
 
 
@@ -145,7 +149,12 @@ def _lonely(
             continue
         a, b = places[0][0], places[1][0]
         alone = all(not told[j] & {a, b} for j in range(len(units)) if j != k)
-        if a != b and alone and point[parameters[b]] and not {parameters[a], parameters[b]} & set(fixed):
+        if (
+            a != b
+            and alone
+            and point[parameters[b]]
+            and not {parameters[a], parameters[b]} & set(fixed)
+        ):
             found.append((a, b))
     return found
 
@@ -233,7 +242,9 @@ def _parts(syntax: ast.expr, variables: Sequence[str]) -> _Parts:
     if isinstance(syntax, ast.BinOp) and isinstance(syntax.op, ast.Mult):
         left, right = _parts(syntax.left, variables), _parts(syntax.right, variables)
         if not left.units or not right.units:
-            with_units, factor = (left, right.polynomial) if left.units else (right, left.polynomial)
+            with_units, factor = (
+                (left, right.polynomial) if left.units else (right, left.polynomial)
+            )
             return _scaled(with_units, factor)
     raise NotAPolynomialError(
         f"{ast.unparse(syntax)[:60]!r} is no sum of a polynomial and of terms such as a*tanh(b*x)."

@@ -33,7 +33,9 @@ from singulab.exact.polynomial import (
     reduce,
 )
 
-Pair = tuple[Fraction, int]  # λ of the ideal and −m, so that the order of tuples is the order of volume
+Pair = tuple[
+    Fraction, int
+]  # λ of the ideal and −m, so that the order of tuples is the order of volume
 NOTHING: Pair = (Fraction(10**9), -1)  # of an ideal that does not vanish
 
 
@@ -87,13 +89,13 @@ class Node:
         return [i for i, kind in enumerate(self.kinds) if kind == "u"]
 
     def normal(self, p: Polynomial) -> Polynomial:
-        """p up to a unit, with the algebraic number reduced."""
+        """Returns p up to a unit, with the algebraic number reduced."""
         if self.root is not None:
             p = reduce(p, len(self.kinds) - 1, self.root.relation)
         return primitive(p, self.units)
 
     def normal_constant(self, p: Polynomial) -> Polynomial:
-        """p with the algebraic number reduced, and nothing else."""
+        """Returns p with the algebraic number reduced, and nothing else."""
         return p if self.root is None else reduce(p, len(self.kinds) - 1, self.root.relation)
 
     def coefficient_sign(self, p: Polynomial) -> int:
@@ -180,20 +182,14 @@ class Node:
         common = 1
         for value in parts.values():
             common *= value.denominator
-        number = {
-            (0,) * index + (e,): int(value * common) for e, value in parts.items() if value
-        }
+        number = {(0,) * index + (e,): int(value * common) for e, value in parts.items() if value}
         number = reduce(number, index, self.root.relation)
         return self.coefficient_sign(number) if number else 0
 
 
 def newton_pair(polyhedron: NewtonPolyhedron, weights: Sequence[Fraction]) -> Pair:
     """λ and −m of the monomial ideal: λ = min ⟨ω, h+1⟩/N(ω) over facet normals, m the rank of the minimal ones."""
-    ratios = [
-        (inner(ray, weights) / least, ray)  # type: ignore[arg-type]
-        for ray, least in polyhedron.normals
-        if least > 0
-    ]
+    ratios = [(inner(ray, weights) / least, ray) for ray, least in polyhedron.normals if least > 0]
     if not ratios:
         return NOTHING
     value = min(ratio for ratio, _ in ratios)

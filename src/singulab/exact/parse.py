@@ -44,7 +44,11 @@ def read(expression: Any) -> ast.expr:
 
 def names(syntax: ast.expr) -> list[str]:
     """The variables that occur, in alphabetical order."""
-    called = {n.func.id for n in ast.walk(syntax) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    called = {
+        n.func.id
+        for n in ast.walk(syntax)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
     return sorted({n.id for n in ast.walk(syntax) if isinstance(n, ast.Name)} - called)
 
 
@@ -133,6 +137,7 @@ def squares(syntax: ast.expr, variables: Sequence[str]) -> list[Rational] | None
 
 
 def times(p: Mapping[Exponents, Fraction], q: Mapping[Exponents, Fraction]) -> Rational:
+    """The product of two polynomials."""
     if len(p) * len(q) > 50 * _MOST_TERMS:
         raise NotAPolynomialError("The polynomial has too many terms when it is multiplied out.")
     total: Rational = {}
@@ -145,8 +150,10 @@ def times(p: Mapping[Exponents, Fraction], q: Mapping[Exponents, Fraction]) -> R
     return {a: c for a, c in total.items() if c}
 
 
-def moved(p: Mapping[Exponents, Fraction], point: Sequence[Fraction], signs: Sequence[int]) -> Rational:
-    """p in the coordinates w′ with w = point + sign·w′."""
+def moved(
+    p: Mapping[Exponents, Fraction], point: Sequence[Fraction], signs: Sequence[int]
+) -> Rational:
+    """The polynomial in the coordinates w′ with w = point + sign·w′."""
     if not any(point) and all(s == 1 for s in signs):
         return dict(p)
     size = len(point)
@@ -171,6 +178,7 @@ def moved(p: Mapping[Exponents, Fraction], point: Sequence[Fraction], signs: Seq
 
 
 def integral(p: Mapping[Exponents, Fraction]) -> Polynomial:
+    """A positive integer multiple with integer coefficients."""
     return from_mapping(p)
 
 

@@ -9,6 +9,8 @@ from fractions import Fraction
 from math import gcd
 from typing import Any
 
+from singulab.exact.deadline import tick
+
 Exponents = tuple[int, ...]
 Polynomial = dict[Exponents, int]
 
@@ -20,15 +22,17 @@ class TooLargeError(Exception):
 
 
 def constant(value: int, length: int) -> Polynomial:
+    """A number as a polynomial."""
     return {(0,) * length: value} if value else {}
 
 
 def variable(index: int, length: int) -> Polynomial:
+    """One variable as a polynomial."""
     return {tuple(int(i == index) for i in range(length)): 1}
 
 
 def add(p: Polynomial, q: Polynomial, factor: int = 1) -> Polynomial:
-    """p + factor·q."""
+    """The sum p + factor·q."""
     total = dict(p)
     for a, c in q.items():
         value = total.get(a, 0) + factor * c
@@ -40,10 +44,13 @@ def add(p: Polynomial, q: Polynomial, factor: int = 1) -> Polynomial:
 
 
 def scale(p: Polynomial, factor: int) -> Polynomial:
+    """The product with a number."""
     return {a: factor * c for a, c in p.items()} if factor else {}
 
 
 def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
+    """The product of two polynomials."""
+    tick()
     if len(p) * len(q) > _LARGEST:
         raise TooLargeError(f"a product of {len(p)} by {len(q)} terms")
     total: Polynomial = {}
@@ -55,6 +62,7 @@ def multiply(p: Polynomial, q: Polynomial) -> Polynomial:
 
 
 def power(p: Polynomial, exponent: int, length: int) -> Polynomial:
+    """A whole power."""
     result = constant(1, length)
     for _ in range(exponent):
         result = multiply(result, p)
@@ -67,22 +75,28 @@ def shift(p: Polynomial, by: Sequence[int]) -> Polynomial:
 
 
 def derivative(p: Polynomial, index: int) -> Polynomial:
-    return {(*a[:index], a[index] - 1, *a[index + 1 :]): c * a[index] for a, c in p.items() if a[index]}
+    """The derivative by one variable."""
+    return {
+        (*a[:index], a[index] - 1, *a[index + 1 :]): c * a[index] for a, c in p.items() if a[index]
+    }
 
 
 def degree(p: Polynomial, index: int) -> int:
+    """The degree in one variable."""
     return max((a[index] for a in p), default=0)
 
 
 def coefficients(p: Polynomial, index: int) -> dict[int, Polynomial]:
-    """p as a polynomial in one variable: its coefficients by power, free of that variable."""
+    """Read as a polynomial in one variable: its coefficients by power, free of that variable."""
     parts: dict[int, Polynomial] = {}
     for a, c in p.items():
         parts.setdefault(a[index], {})[(*a[:index], 0, *a[index + 1 :])] = c
     return parts
 
 
-def substitute(p: Polynomial, index: int, numerator: Polynomial, denominator: Polynomial) -> Polynomial:
+def substitute(
+    p: Polynomial, index: int, numerator: Polynomial, denominator: Polynomial
+) -> Polynomial:
     """denominator^deg · p with numerator/denominator in the place of a variable of nonnegative powers."""
     parts = coefficients(p, index)
     top = max(parts, default=0)
@@ -97,10 +111,11 @@ def substitute(p: Polynomial, index: int, numerator: Polynomial, denominator: Po
 
 
 def reduce(p: Polynomial, index: int, relation: Sequence[int]) -> Polynomial:
-    """p modulo the monic polynomial Σ relation[k]·t^k in the variable t of that index."""
+    """Returns p modulo the monic polynomial Σ relation[k]·t^k in the variable t of that index."""
     top = len(relation) - 1
     total = dict(p)
     while True:
+        tick()
         high = [a for a in total if a[index] >= top]
         if not high:
             return total
@@ -117,10 +132,11 @@ def reduce(p: Polynomial, index: int, relation: Sequence[int]) -> Polynomial:
 
 
 def divide(p: Polynomial, q: Polynomial) -> Polynomial | None:
-    """p / q if that is a polynomial, in the order of exponents."""
+    """The quotient p / q if that is a polynomial, in the order of exponents."""
     lead = max(q)
     rest, quotient = dict(p), {}
     while rest:
+        tick()
         top = max(rest)
         by = tuple([a - b for a, b in zip(top, lead, strict=True)])
         if min(by) < 0 or rest[top] % q[lead]:
@@ -132,11 +148,12 @@ def divide(p: Polynomial, q: Polynomial) -> Polynomial | None:
 
 
 def content(p: Polynomial) -> int:
+    """The greatest common divisor of the coefficients."""
     return gcd(*p.values()) if p else 0
 
 
 def primitive(p: Polynomial, units: Iterable[int] = ()) -> Polynomial:
-    """p without its integer content and without powers of those variables; its first term positive."""
+    """Returns p without its integer content and without powers of those variables; its first term positive."""
     if not p:
         return p
     c = content(p) * (1 if p[max(p)] > 0 else -1)
@@ -147,7 +164,9 @@ def primitive(p: Polynomial, units: Iterable[int] = ()) -> Polynomial:
 
 
 def evaluate(p: Polynomial, values: Sequence[Fraction | int]) -> Fraction:
+    """The value at a point."""
     total = Fraction(0)
+    tick()
     for a, c in p.items():
         term = Fraction(c)
         for e, value in zip(a, values, strict=True):
@@ -158,11 +177,12 @@ def evaluate(p: Polynomial, values: Sequence[Fraction | int]) -> Fraction:
 
 
 def occurring(p: Polynomial) -> set[int]:
+    """The variables that occur."""
     return {i for a in p for i, e in enumerate(a) if e}
 
 
 def take(p: Polynomial, positions: Sequence[int | None]) -> Polynomial:
-    """p with its variables in another order; ``None`` makes a variable that does not occur."""
+    """The same with its variables in another order; ``None`` makes a variable that does not occur."""
     return {tuple([0 if i is None else a[i] for i in positions]): c for a, c in p.items()}
 
 
@@ -172,6 +192,7 @@ def to_json(p: Polynomial) -> list[list[int]]:
 
 
 def from_json(terms: Iterable[Sequence[int]]) -> Polynomial:
+    """What to_json wrote."""
     return {tuple(int(e) for e in term[1:]): int(term[0]) for term in terms}
 
 
@@ -188,6 +209,7 @@ def told(p: Polynomial, names: Sequence[str]) -> str:
 
 
 def inner(a: Sequence[Any], b: Sequence[Any]) -> Any:
+    """The scalar product."""
     return sum([i * j for i, j in zip(a, b, strict=True)])
 
 
@@ -200,6 +222,7 @@ def from_mapping(terms: Mapping[Exponents, Fraction]) -> Polynomial:
 
 
 def determinant(table: list[list[Polynomial]]) -> Polynomial:
+    """The determinant of a matrix of polynomials."""
     if len(table) == 1:
         return table[0][0]
     total: Polynomial = {}

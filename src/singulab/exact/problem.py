@@ -137,20 +137,26 @@ def _problem(
                 f"The symbol {name!r} is unknown; the variables are {', '.join(variables) or 'none'}."
             )
     if not any(polynomials):
-        raise NotAPolynomialError("The polynomial is zero everywhere, so no learning coefficient exists.")
+        raise NotAPolynomialError(
+            "The polynomial is zero everywhere, so no learning coefficient exists."
+        )
     point = [rational(at.get(v, 0), f"The value of {v}") for v in variables]
     mirrored, onesided = [], []
     for v, value in zip(variables, point, strict=True):
         low, high = interval(domain.get(v, (None, None)), v)
         if (low is not None and value < low) or (high is not None and value > high):
-            raise ValueError(f"The point lies outside the domain: {v} = {value}, allowed {low} to {high}.")
+            raise ValueError(
+                f"The point lies outside the domain: {v} = {value}, allowed {low} to {high}."
+            )
         mirrored.append(high is not None and value == high)
         onesided.append(value in (low, high))
     powers = _prior(prior, variables, point)
     here = [moved(p, point, [-1 if m else 1 for m in mirrored]) for p in polynomials]
     zero = (0,) * len(variables)
     if any(p.get(zero) for p in here):
-        told = ", ".join(f"{v} = {x}" for v, x in zip(variables, point, strict=True)) or "every point"
+        told = (
+            ", ".join(f"{v} = {x}" for v, x in zip(variables, point, strict=True)) or "every point"
+        )
         raise NotZeroError(f"K is not 0 at {told}; give a point of its zero set with `at`.")
     used = [i for i in range(len(variables)) if any(a[i] for p in here for a in p) or powers[i]]
     return Problem(
@@ -172,7 +178,9 @@ def interval(given: Any, name: str) -> tuple[Fraction | None, Fraction | None]:
         raise ValueError(
             f"The domain of {name} must be a pair (low, high), None for no bound, got {given!r}."
         ) from None
-    ends = tuple(None if end is None else rational(end, f"A bound of {name}") for end in (low, high))
+    ends = tuple(
+        None if end is None else rational(end, f"A bound of {name}") for end in (low, high)
+    )
     if ends[0] is not None and ends[1] is not None and ends[0] >= ends[1]:
         raise ValueError(f"The domain of {name} is empty or a point: {ends[0]} to {ends[1]}.")
     return ends[0], ends[1]
@@ -207,7 +215,7 @@ def of_polynomials(
 def _root(problem: Problem) -> Problem:
     """K = c·g² becomes the ideal (g)."""
     try:
-        with Deadline(1.0):
+        with Deadline(1.0).alarm():
             root = factored_square(problem.generators[0])
     except TimeUpError:
         root = None

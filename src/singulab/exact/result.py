@@ -71,13 +71,19 @@ class RLCT:
     lower: Bound  # the pair (λ, m) is not below this one
     upper: Bound  # nor above this one
     how: str  # the argument in one line
-    certificate: Certificate | None = None  # JSON: a tree of steps that a checker replays, or a citation
+    certificate: Certificate | None = (
+        None  # JSON: a tree of steps that a checker replays, or a citation
+    )
     reasons: tuple[str, ...] = ()  # what keeps the bounds apart
-    strata: tuple[Stratum, ...] = ()  # parts of the zero set, the most singular first, if a box was asked for
+    strata: tuple[
+        Stratum, ...
+    ] = ()  # parts of the zero set, the most singular first, if a box was asked for
 
     def __post_init__(self) -> None:
         if self.lower > self.upper:
-            raise ValueError(f"The lower bound {self.lower} lies above the upper bound {self.upper}.")
+            raise ValueError(
+                f"The lower bound {self.lower} lies above the upper bound {self.upper}."
+            )
         if self.status == "proved" and self.lower != self.upper:
             raise ValueError(
                 f"A proved value needs equal bounds, got {self.lower} and {self.upper}."

@@ -20,7 +20,6 @@ from singulab.exact.cone import (
     NewtonPolyhedron,
     TooManyFacesError,
     Vector,
-    rank,
     unimodular,
 )
 from singulab.exact.deadline import Deadline, TimeUpError
@@ -35,12 +34,16 @@ from singulab.exact.polynomial import (
     multiply,
     occurring,
     scale,
-    shift,
     substitute,
     to_json,
-    variable,
 )
-from singulab.exact.simplify import product_direction, simplified
+from singulab.exact.simplify import (
+    NEGATIVE,
+    NegativeError,
+    product_direction,
+    refuse_sign_change,
+    simplified,
+)
 from singulab.exact.zeros import (
     changes_sign,
     factors,
@@ -67,10 +70,6 @@ class Found:
     branch: dict[str, Any]
 
 
-class NegativeError(ValueError):
-    """K takes negative values near the point, so it is no loss with a minimum there."""
-
-
 class UnresolvedError(Exception):
     """A branch that cannot be followed; the message is the reason."""
 
@@ -86,7 +85,9 @@ class Chart:
     kept: tuple[int, ...]
     beta: tuple[Vector, ...]
     gamma: tuple[Vector, ...]
-    roots: tuple[int, ...]  # powers by which the torus coordinates are divided: all generators have only these
+    roots: tuple[
+        int, ...
+    ]  # powers by which the torus coordinates are divided: all generators have only these
     cone: Cone  # of (kept, x)
 
     def across(self, exponents: Sequence[Vector]) -> list[list[int]]:
@@ -96,7 +97,11 @@ class Chart:
             powers = [inner(a, g) for a in exponents]
             low = min(powers)
             columns.append([(p - low) // root for p in powers])
-        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in exponents]
+        return (
+            [list(row) for row in zip(*columns, strict=True)]
+            if columns
+            else [[] for _ in exponents]
+        )
 
 
 class Search:
@@ -118,8 +123,13 @@ class Search:
             self.charts += 1
             branch = {"steps": steps} if steps else {}
             lower = (node.offset, -(10**6))
-            if node.principal and any(step[0] in ("solve", "series") for step in steps):
-                refuse_sign_change(node, [Face(((1,),), (), 0)]) if not node.generators else None
+            if node.principal and node.witness is not None:
+                if any(step[0] in ("solve", "series") for step in steps):
+                    raise NegativeError(
+                        NEGATIVE
+                    )  # K is a monomial times a coordinate of both signs
+                if node.generators:
+                    refuse_sign_change(node, node.monomials())
             if not node.generators:
                 pair = (node.offset, -1)
                 return Found(pair, pair if node.witness is not None else NOTHING, branch)
@@ -163,7 +173,8 @@ class Search:
         """The charts of a group of variables, if they can be resolved."""
         for group in groups(node)[:2]:
             lower, upper, limit = NOTHING, NOTHING, bound
-            told, same = [], []
+            told: list[dict[str, Any]] = []
+            same: list[list[Any]] = []
             for i, others in orbits(node, group, self.deadline):
                 chart, steps = simplified(blown_up(node, group, i), self.deadline, 0)
                 chart, shears = straightened(chart)
@@ -174,12 +185,19 @@ class Search:
                 lower, upper = min(lower, found.lower), min(upper, found.upper)
                 limit = min(limit, upper)
                 told.append(
-                    {"index": i, "steps": [*steps, *shears], "weights": made[1], "child": found.branch}
+                    {
+                        "index": i,
+                        "steps": [*steps, *shears],
+                        "weights": made[1],
+                        "child": found.branch,
+                    }
                 )
                 same.extend([j, i, list(p)] for j, p in others.items())
             else:
                 if lower >= min(bound, upper):
-                    return Found(lower, upper, {**branch, "group": group, "charts": told, "same": same})
+                    return Found(
+                        lower, upper, {**branch, "group": group, "charts": told, "same": same}
+                    )
         return None
 
     def _faces(
@@ -200,7 +218,7 @@ class Search:
             self.reasons.append(str(error))
             return Found(floor, upper, {**branch, "open": str(error), "faces": []})
         if node.principal and node.witness is not None:
-            refuse_sign_change(node, faces)
+            refuse_sign_change(node, [f.points[0] for f in faces if not f.dimension])
         try:
             for face in faces:
                 self.deadline.check()
@@ -251,7 +269,11 @@ class Search:
             seen.append(shape)
             torus = torus_of(node, chart)
             forms = [
-                torus.normal(in_torus(node, chart, {a: c for a, c in g.items() if a[:n] in on} if sure else {}))
+                torus.normal(
+                    in_torus(
+                        node, chart, {a: c for a, c in g.items() if a[:n] in on} if sure else {}
+                    )
+                )
                 for g, sure in zip(signed, known, strict=True)
             ]
             if any(torus.nonzero(f) for f in forms if f):
@@ -316,9 +338,7 @@ class Search:
                 found = minors([forms[i] for i in chosen], torus.units)
             except TooLargeError:
                 continue
-            proof = no_zero(
-                torus, [*forms, *found], self.deadline
-            )
+            proof = no_zero(torus, [*forms, *found], self.deadline)
             if proof is None:
                 continue
             upper, between = NOTHING, None
@@ -402,7 +422,15 @@ class Search:
         for j in sorted(occurring(p) & set(torus.units)):
             parts = coefficients(p, j)
             if set(parts) == {0, 1}:
-                linear.append((not torus.nonzero(parts[1]), len(parts[1]), j >= len(chart.gamma), len(parts[0]), j))
+                linear.append(
+                    (
+                        not torus.nonzero(parts[1]),
+                        len(parts[1]),
+                        j >= len(chart.gamma),
+                        len(parts[0]),
+                        j,
+                    )
+                )
         if not linear:
             used = occurring(p)
             if len(used) == 1 and torus.root is None:
@@ -415,7 +443,16 @@ class Search:
         branch: dict[str, Any] = {"solve": j, **_told_child(child, found)}
         lower, upper = found.lower, found.upper
         if indefinite:
-            rest = self._also(node, signed, [*forms, parts[1], parts[0]], parts[1], torus, chart, min(bound, upper), depth)
+            rest = self._also(
+                node,
+                signed,
+                [*forms, parts[1], parts[0]],
+                parts[1],
+                torus,
+                chart,
+                min(bound, upper),
+                depth,
+            )
             lower, upper = min(lower, rest.lower), min(upper, rest.upper)
             branch["rest"] = rest.branch
         return Found(lower, upper, branch)
@@ -467,7 +504,9 @@ class Search:
         told = []
         for low, high in positive_roots(p, j, self.deadline):
             root, lead = monic_root(p, j, low, high)
-            child = recentred(node, signed, torus, chart, j, {}, constant(lead, len(torus.kinds)), root)
+            child = recentred(
+                node, signed, torus, chart, j, {}, constant(lead, len(torus.kinds)), root
+            )
             found = self._child(child, bound, depth)
             branch = {"low": str(low), "high": str(high), **_told_child(child, found)}
             lower, upper = min(lower, found.lower), min(upper, found.upper)
@@ -505,9 +544,7 @@ def coordinates(node: Node, face: Face) -> Chart:
     )
     free = [i for i in range(n) if i not in kept]
     first = face.points[0]
-    differences = [
-        tuple(a[i] - first[i] for i in free) for a in face.points[1:]
-    ]
+    differences = [tuple(a[i] - first[i] for i in free) for a in face.points[1:]]
     columns, across = unimodular(differences, len(free))
 
     def full(column: Sequence[int]) -> Vector:
@@ -547,16 +584,14 @@ def _in_basis(vector: Sequence[int], basis: Sequence[Sequence[int]]) -> Vector:
     """Integer coordinates in a basis of a saturated lattice."""
     size = len(basis)
     rows = [[Fraction(b[i]) for b in basis] + [Fraction(vector[i])] for i in range(len(vector))]
-    done = 0
     for column in range(size):
-        pivot = next(i for i in range(done, len(rows)) if rows[i][column])
-        rows[done], rows[pivot] = rows[pivot], rows[done]
-        p = rows[done][column]
-        rows[done] = [x / p for x in rows[done]]
+        pivot = next(i for i in range(column, len(rows)) if rows[i][column])
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        p = rows[column][column]
+        rows[column] = [x / p for x in rows[column]]
         for i in range(len(rows)):
-            if i != done and (q := rows[i][column]):
-                rows[i] = [x - q * y for x, y in zip(rows[i], rows[done], strict=True)]
-        done += 1
+            if i != column and (q := rows[i][column]):
+                rows[i] = [x - q * y for x, y in zip(rows[i], rows[column], strict=True)]
     return tuple(int(rows[i][size]) for i in range(size))
 
 
@@ -662,26 +697,31 @@ def recentred(
         weights=(
             Fraction(1),
             *(node.weights[v] for v in chart.kept),
-            *(Fraction(inner(b, node.weights)) for b in chart.beta),  # type: ignore[arg-type]
+            *(Fraction(inner(b, node.weights)) for b in chart.beta),
         ),
         cone=cone,
         generators=tuple(generators),
         offset=node.offset,
         root=new_root,
         tails=tuple(
-            frozenset((0, *(a[v] for v in chart.kept), *(inner(a, b) for b in chart.beta)) for a in t)
+            frozenset(
+                (0, *(a[v] for v in chart.kept), *(inner(a, b) for b in chart.beta)) for a in t
+            )
             for t in node.tails
         ),
     )
     zero_top = {a: c for a, c in top.items() if not a[0]}
-    for c in torus.conditions:
-        wide_c = {}
-        for a, value in c.items():
+    for old in torus.conditions:
+        wide_c: Polynomial = {}
+        for a, value in old.items():
             pad = [0] * (length - small - units - had_root)
             wide_c[(a[j], *(0,) * small, *a[:j], *a[j + 1 :], *pad)] = value
         power = max(a[0] for a in wide_c)
         replaced = substitute(
-            wide_c, 0, {(0, *a): v for a, v in zero_top.items()}, {(0, *a): v for a, v in bottom.items()}
+            wide_c,
+            0,
+            {(0, *a): v for a, v in zero_top.items()},
+            {(0, *a): v for a, v in bottom.items()},
         )
         q = {a[1:]: v for a, v in replaced.items()}
         if power % 2:
@@ -705,28 +745,6 @@ def recentred(
     return replace(shell, witness=point)
 
 
-def refuse_sign_change(node: Node, faces: Sequence[Face]) -> None:
-    """An error if K, the one generator, takes both signs, as its vertices show."""
-    signs = set()
-    (k,) = node.generators
-    for face in faces:
-        if face.dimension:
-            break
-        (a,) = face.points
-        if node.tail(0) & {a}:
-            continue
-        part = {e: c for e, c in k.items() if e[: node.small] == a}
-        sign = node.one_sign(part)
-        signs.add(sign)
-        if sign and any(e % 2 and kind == "y" for e, kind in zip(a, node.kinds, strict=False)):
-            signs |= {1, -1}
-    if {1, -1} <= signs:
-        raise NegativeError(
-            "K takes negative values near the point, so it has no minimum there; a function f that changes "
-            "its sign is meant as K = f^2."
-        )
-
-
 def convex(torus: Node) -> bool:
     """Whether the conditions are linear, so that a polynomial of two signs has a zero between the points."""
     return torus.root is None and all(sum(a) <= 1 for q in torus.conditions for a in q)
@@ -745,7 +763,7 @@ def smooth_pair(node: Node, face: Face, chart: Chart, count: int) -> Pair:
     points = [(*kappa, *u) for u in units]
     weights = (
         *(node.weights[v] for v in chart.kept),
-        *(Fraction(inner(b, node.weights)) for b in chart.beta),  # type: ignore[arg-type]
+        *(Fraction(inner(b, node.weights)) for b in chart.beta),
         *(Fraction(1),) * count,
     )
     return newton_pair(NewtonPolyhedron(points, cone), weights)
@@ -804,4 +822,4 @@ def restricted(node: Node, part: Sequence[int]) -> Node:
     )
 
 
-__all__ = ["UNKNOWN", "Found", "Search", "rank", "variable"]
+__all__ = ["UNKNOWN", "Found", "NegativeError", "Search", "refuse_sign_change"]

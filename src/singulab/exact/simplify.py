@@ -17,13 +17,13 @@ Each step is a list whose head is its name; a checker replays it from the old ch
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from fractions import Fraction
+from functools import partial
 from math import gcd
 from typing import Any
 
-from singulab.exact.cone import Cone, Vector
-from singulab.exact.deadline import Deadline
+from singulab.exact.cone import Cone, NewtonPolyhedron, Vector
+from singulab.exact.deadline import Deadline, tick
 from singulab.exact.node import Node
 from singulab.exact.polynomial import (
     Polynomial,
@@ -45,6 +45,10 @@ from singulab.exact.polynomial import (
 
 _LONGEST = 400  # terms of a generator after a coordinate was solved for
 _LONGEST_SERIES = 150
+NEGATIVE = (
+    "K takes negative values near the point, so it has no minimum there; a function f that changes its sign is "
+    "meant as K = f^2."
+)
 
 
 def simplified(node: Node, deadline: Deadline, order: int = 8) -> tuple[Node, list[Any]]:
@@ -92,10 +96,12 @@ def least(tail: frozenset[Vector], cone: Cone) -> frozenset[Vector]:
     """The exponents that are not above another one."""
     if len(tail) < 2:
         return tail
+    tick()
     return frozenset(a for a in tail if not _in_tail(a, tail - {a}, cone))
 
 
 def _in_tail(a: Vector, tail: frozenset[Vector], cone: Cone) -> bool:
+    tick()
     return any(cone.bounds([e - f for e, f in zip(a, t, strict=True)]) for t in tail)
 
 
@@ -148,11 +154,23 @@ def squared(node: Node, v: int) -> Node | None:
     lead = {a: c for a, c in parts[2].items() if not any(a[:n])}
     small = {a[:n] for a in parts[2]} - {(0,) * n}
     linear = {a[:n] for a in parts.get(1, {})}
-    if not node.nonzero(lead) or (0,) * n in linear or not all(map(node.cone.bounds, small | linear)):
+    if (
+        not node.nonzero(lead)
+        or (0,) * n in linear
+        or not all(map(node.cone.bounds, small | linear))
+    ):
         return None
     rest = scale(multiply(parts[2], parts.get(0, {})), 4)
     rest = add(rest, multiply(parts.get(1, {}), parts.get(1, {})), -1)
-    return replace(without(node, v, [rest]), offset=node.offset + Fraction(1, 2))
+    made = replace(without(node, v, [rest]), offset=node.offset + Fraction(1, 2))
+    if rest and node.witness is not None:
+        faces = NewtonPolyhedron(made.exponents(), made.cone).bounded_faces()
+        vertices = [face.points[0] for face in faces if not face.dimension]
+        refuse_sign_change(made, vertices)
+        first = {a: c for a, c in made.generators[0].items() if a[: made.small] == vertices[0]}
+        if made.one_sign(first) < 0:
+            raise NegativeError(NEGATIVE)
+    return made
 
 
 def _unit(node: Node) -> tuple[Any, Node] | None:
@@ -186,6 +204,7 @@ def _drop(node: Node) -> tuple[Any, Node] | None:
     found = [(j, node.leading(j)) for j in range(len(node.generators))]
     monomials = [(j, m) for j, m in found if m is not None]
     for i, g in enumerate(node.generators):
+        tick()
         tail = node.tail(i)
         over = set()
         for a in {a[:n] for a in g} | tail:
@@ -218,6 +237,7 @@ def _mix(node: Node) -> tuple[Any, Node] | None:
             continue
         rows[done], rows[pivot] = rows[pivot], rows[done]
         p = rows[done][0][column]
+        tick()
         for i in range(count):
             if i != done and (q := rows[i][0][column]):
                 rows[i] = tuple(  # type: ignore[assignment]
@@ -288,12 +308,16 @@ def _solve(node: Node) -> tuple[Any, Node] | None:
                 continue
             if degree(g, v) > 1 and any(set(parts) - {0} for parts in others):
                 continue
-            if node.tails and any(t[v] for k in range(len(others) + 1) if k != i for t in node.tail(k)):
+            if node.tails and any(
+                t[v] for k in range(len(others) + 1) if k != i for t in node.tail(k)
+            ):
                 continue
             monomial, unit, rest = split
             if any(monomial) and ((not rest and len(unit) == 1) or _used(node, i, v)):
                 continue
-            cost = sum(sum(len(c) * len(rest or [1]) ** e for e, c in parts.items()) for parts in others)
+            cost = sum(
+                sum(len(c) * len(rest or [1]) ** e for e, c in parts.items()) for parts in others
+            )
             candidates.append((any(monomial), len(unit) > 1, cost, i, v))
     for _, _, _, i, v in sorted(candidates):
         try:
@@ -350,17 +374,27 @@ def solved(node: Node, i: int, v: int) -> Node:
     generators = []
     for k, g in enumerate(node.generators):
         if k == i:
-            g = shift(variable(v, length), (*monomial, *(0,) * (length - node.small))) if keeps else {}
+            g = (
+                shift(variable(v, length), (*monomial, *(0,) * (length - node.small)))
+                if keeps
+                else {}
+            )
         else:
             g = node.normal(substitute(g, v, numerator, unit)) if degree(g, v) else g
         if len(g) > _LONGEST:
             raise TooLargeError("a coordinate that makes generators long")
         generators.append(g)
-    return _with_coordinate(node, v, generators, [node.tail(k) for k in range(len(generators))], keeps)
+    return _with_coordinate(
+        node, v, generators, [node.tail(k) for k in range(len(generators))], keeps
+    )
 
 
 def _with_coordinate(
-    node: Node, v: int, generators: Sequence[Polynomial], tails: Sequence[frozenset[Vector]], keeps: bool
+    node: Node,
+    v: int,
+    generators: Sequence[Polynomial],
+    tails: Sequence[frozenset[Vector]],
+    keeps: bool,
 ) -> Node:
     node = replace(node, generators=tuple(generators), tails=tuple(tails) if any(tails) else ())
     if keeps:
@@ -383,7 +417,7 @@ def _series(node: Node, order: int) -> tuple[Any, Node] | None:
             split = linear_in(node, g, v)
             if split is None:
                 continue
-            monomial, unit, rest = split
+            monomial, _, rest = split
             if any(monomial) and ((not rest and not node.tail(i)) or _used(node, i, v)):
                 continue
             candidates.append((any(monomial), degree(g, v), len(g), i, v))
@@ -411,12 +445,10 @@ def power_series(node: Node, i: int, v: int, order: int) -> tuple[Polynomial, in
         return None
     slope = next(iter(lead.values()))
     weights = [sum(ray[k] for ray in node.cone.rays) for k in range(n)]
-    lightest = min(
-        (w for a in (*unit, *rest) if (w := inner(a[:n], weights)) > 0), default=1
-    )
+    lightest = min((w for a in (*unit, *rest) if (w := inner(a[:n], weights)) > 0), default=1)
     highest = order * min(lightest, weights[v])
     axis = variable(v, length)
-    rests = add({a: c for a, c in multiply(unit, axis).items()}, rest)
+    rests = add(multiply(unit, axis), rest)
     rests = add(rests, axis, -slope)  # f_i/M − slope·v
     parts = coefficients(rests, v)
     free = not any(monomial)
@@ -470,12 +502,14 @@ def series_solved(
     if keeps:
         error = add(error, axis, -(denominator ** degree(straight, v)))
     error = node.normal_constant(error)
-    phi = {a[:n] for a in numerator}
-    off = {a[:n] for a in error}
+    phi = least(frozenset(a[:n] for a in numerator), node.cone)
+    off = least(frozenset(a[:n] for a in error), node.cone)
     for t in node.tail(i):
         down = tuple(e - m for e, m in zip(t, monomial, strict=True))
         off |= _replaced(down, v, phi)
-    generators, tails = [], []
+    off = least(off, node.cone)
+    generators: list[Polynomial] = []
+    tails: list[frozenset[Vector]] = []
     for k, g in enumerate(node.generators):
         if k == i:
             own = (*monomial, *(0,) * (length - n))
@@ -497,7 +531,7 @@ def series_solved(
     return _with_coordinate(node, v, generators, tails, keeps)
 
 
-def _replaced(t: Vector, v: int, phi: set[Vector]) -> set[Vector]:
+def _replaced(t: Vector, v: int, phi: frozenset[Vector]) -> set[Vector]:
     """Exponents that bound w^t where v is bounded by the monomials of φ."""
     base = (*t[:v], 0, *t[v + 1 :])
     if t[v] == 0:
@@ -515,3 +549,24 @@ def _free(node: Node) -> tuple[Any, Node] | None:
     return None
 
 
+# ── K that is not K ≥ 0 ───────────────────────────────────────────────────────────────────────────
+
+
+class NegativeError(ValueError):
+    """K takes negative values near the point, so it is no loss with a minimum there."""
+
+
+def refuse_sign_change(node: Node, vertices: Sequence[Vector]) -> None:
+    """An error if K, the one generator, takes both signs, as the vertices of its Newton polyhedron show."""
+    signs = set()
+    (k,) = node.generators
+    for a in vertices:
+        if node.tail(0) & {a}:
+            continue
+        part = {e: c for e, c in k.items() if e[: node.small] == a}
+        sign = node.one_sign(part)
+        signs.add(sign)
+        if sign and any(e % 2 and kind == "y" for e, kind in zip(a, node.kinds, strict=False)):
+            signs |= {1, -1}
+    if {1, -1} <= signs:
+        raise NegativeError(NEGATIVE)

@@ -58,7 +58,9 @@ def rlct_over(
                 f"The symbol {name!r} is unknown; the variables are {', '.join(variables) or 'none'}."
             )
     if missing := [v for v in variables if v not in box]:
-        raise ValueError(f"The box must bound every variable; (low, high) of {', '.join(missing)} is missing.")
+        raise ValueError(
+            f"The box must bound every variable; (low, high) of {', '.join(missing)} is missing."
+        )
     parts = None if several else squares(syntax[0], variables)
     whole = [expand(s, variables) for s in syntax] if parts is None else parts
     ends = [interval(box[v], v) for v in variables]
@@ -67,7 +69,9 @@ def rlct_over(
     principal = parts is None and not several
     generators = [g for g in here if g]
     if not generators:
-        raise NotAPolynomialError("The polynomial is zero everywhere, so no learning coefficient exists.")
+        raise NotAPolynomialError(
+            "The polynomial is zero everywhere, so no learning coefficient exists."
+        )
     if principal and (root := factored_square(generators[0])) is not None:
         generators, principal = [root], False
     powers = [0] * len(variables)
@@ -98,7 +102,11 @@ def _search(
     powers: Sequence[int],
     time_limit: float,
 ) -> RLCT:
-    if not isinstance(time_limit, int | float) or isinstance(time_limit, bool) or not time_limit > 0:
+    if (
+        not isinstance(time_limit, int | float)
+        or isinstance(time_limit, bool)
+        or not time_limit > 0
+    ):
         raise ValueError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
     scale = Fraction(1) if principal else Fraction(1, 2)
     choices = []
@@ -128,7 +136,7 @@ def _search(
             search = Search(deadline)
             result = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
             try:
-                with deadline:
+                with deadline.guard():
                     result = search.explore(node, NOTHING)
             except TimeUpError:
                 search.reasons.append(TIME_UP)
@@ -140,11 +148,15 @@ def _search(
             entry["witness"] = [str(x) for x in node.witness]
         told.append(entry)
         if found[0] != NOTHING:
-            where = ", ".join(_where(v, o, s) for v, o, s in zip(variables, origin, signs, strict=True))
+            where = ", ".join(
+                _where(v, o, s) for v, o, s in zip(variables, origin, signs, strict=True)
+            )
             high_pair = None if found[1] == NOTHING else _bound(scale, found[1])
             strata.append(Stratum(where, _bound(scale, found[0]), high_pair))
     if lower == NOTHING:
-        raise ValueError("The zero set of K does not meet the box, so there is no learning coefficient.")
+        raise ValueError(
+            "The zero set of K does not meet the box, so there is no learning coefficient."
+        )
     order = sorted(strata, key=lambda s: (s.lower.rlct, -(s.lower.multiplicity or 10**6)))
     certificate: dict[str, Any] = {
         "problem": {

@@ -1,6 +1,7 @@
 """The learning coefficient of a polynomial at a point: search, bounds, certificate."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from singulab.exact.cone import NewtonPolyhedron, TooManyFacesError
@@ -17,7 +18,6 @@ from singulab.exact.search import (
     Search,
     refuse_sign_change,
 )
-
 
 _FIRST = 0.3  # share of the time for the coordinates as they are given
 
@@ -89,7 +89,11 @@ def rlct_of_ideal(
 
 def solve(problem: Problem, time_limit: float) -> RLCT:
     """The result for a problem, whatever the time allows."""
-    if not isinstance(time_limit, int | float) or isinstance(time_limit, bool) or not time_limit > 0:
+    if (
+        not isinstance(time_limit, int | float)
+        or isinstance(time_limit, bool)
+        or not time_limit > 0
+    ):
         raise ValueError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
     if problem.principal:
         refuse_negative(problem)
@@ -97,7 +101,7 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     found, search = _attempt(problem.node(), deadline.sooner(time_limit * _FIRST), [])
     if found.lower != found.upper and not any(problem.onesided):
         try:
-            with deadline:
+            with deadline.guard():
                 node, steps = sparser(problem.node(), deadline.sooner(time_limit * _FIRST))
         except TimeUpError:
             steps = []
@@ -118,7 +122,7 @@ def _attempt(node: Node, deadline: Deadline, steps: list[Any]) -> tuple[Found, S
     search = Search(deadline)
     found = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
     try:
-        with deadline:
+        with deadline.guard():
             found = search.explore(node, NOTHING)
     except TimeUpError:
         search.reasons.append(TIME_UP)
@@ -127,6 +131,7 @@ def _attempt(node: Node, deadline: Deadline, steps: list[Any]) -> tuple[Found, S
 
 
 def result(problem: Problem, found: Found, search: Search) -> RLCT:
+    """What a search found, as a result."""
     lower, upper = _bound(problem, found.lower), _bound(problem, found.upper)
     floor = _floor(problem)
     if lower < floor:
@@ -139,7 +144,11 @@ def result(problem: Problem, found: Found, search: Search) -> RLCT:
             lower=upper,
             upper=upper,
             how=f"Newton polyhedra of the generators in {charts}, no face with a zero left open",
-            certificate={**certificate, "rlct": str(upper.rlct), "multiplicity": upper.multiplicity},
+            certificate={
+                **certificate,
+                "rlct": str(upper.rlct),
+                "multiplicity": upper.multiplicity,
+            },
         )
     reasons = tuple(dict.fromkeys(search.reasons)) or ("bounds of different charts do not meet",)
     return RLCT(
@@ -168,7 +177,7 @@ def _ceiling(problem: Problem) -> Pair:
     node = problem.node()
     grace = Deadline(0.5)
     try:
-        with grace:
+        with grace.guard():
             return newton_pair(NewtonPolyhedron(node.exponents(), node.cone), node.weights)
     except (TimeUpError, TooManyFacesError):
         order = min(sum(a) for g in problem.generators for a in g)
@@ -181,6 +190,8 @@ def refuse_negative(problem: Problem) -> None:
     (k,) = problem.generators
     polyhedron = NewtonPolyhedron(list(k), node.cone)
     faces = [face for face in polyhedron.bounded_faces() if face.dimension == 0]
-    refuse_sign_change(node, faces)
+    refuse_sign_change(node, [face.points[0] for face in faces])
     if all(k[face.points[0]] < 0 for face in faces):
-        raise NegativeError("K is negative wherever it is not 0; a minimum is wanted, such as that of -K.")
+        raise NegativeError(
+            "K is negative wherever it is not 0; a minimum is wanted, such as that of -K."
+        )

@@ -45,7 +45,7 @@ _VALUES = tuple(map(Fraction, ("1", "1/2", "2", "3/2", "1/3", "3", "1/7", "7")))
 def factors(p: Polynomial, deadline: Deadline) -> list[tuple[Polynomial, int]]:
     """Irreducible factors over the rationals with their powers; monomials and constants left out."""
     key = tuple(sorted(p.items()))
-    with deadline:
+    with deadline.alarm():
         found = _factors(key)
     return [(dict(q), e) for q, e in found]
 
@@ -71,8 +71,8 @@ def _factors(key: Any) -> tuple[Any, ...]:
         full = {}
         for a, c in q.items():
             exponents = [0] * length
-            for i, power in zip(used, a, strict=True):
-                exponents[i] = int(power)
+            for i, e_i in zip(used, a, strict=True):
+                exponents[i] = int(e_i)
             full[tuple(exponents)] = int(c)
         divisor = gcd(*full.values()) * (1 if full[max(full)] > 0 else -1)
         result.append((tuple(sorted((a, c // divisor) for a, c in full.items())), e))
@@ -80,7 +80,7 @@ def _factors(key: Any) -> tuple[Any, ...]:
 
 
 def factored_square(k: Polynomial) -> Polynomial | None:
-    """g with k = c·g², c > 0, or None."""
+    """G with k = c·g², c > 0, or None."""
     length = len(next(iter(k)))
     low = tuple(min(a[i] for a in k) for i in range(length))
     if k[max(k)] < 0 or any(e % 2 for e in low):
@@ -109,12 +109,14 @@ def _factor_list(p: dict[tuple[int, ...], int], length: int) -> list[tuple[Any, 
     return [({tuple(a): int(c) for a, c in q.to_dict().items()}, int(e)) for q, e in factored]
 
 
-def positive_roots(p: Polynomial, index: int, deadline: Deadline) -> list[tuple[Fraction, Fraction]]:
+def positive_roots(
+    p: Polynomial, index: int, deadline: Deadline
+) -> list[tuple[Fraction, Fraction]]:
     """Isolating intervals, with positive ends, of the positive roots of an irreducible univariate polynomial."""
     from sympy import QQ, Poly, Symbol
 
     t = Symbol("t")
-    with deadline:
+    with deadline.alarm():
         poly = Poly({(a[index],): c for a, c in p.items()}, t, domain=QQ)
         found = []
         for (low, high), _ in poly.intervals():
@@ -136,9 +138,7 @@ def _rational(value: Fraction) -> Any:
     return Rational(value.numerator, value.denominator)
 
 
-def monic_root(
-    p: Polynomial, index: int, low: Fraction, high: Fraction
-) -> tuple[Root, int]:
+def monic_root(p: Polynomial, index: int, low: Fraction, high: Fraction) -> tuple[Root, int]:
     """The algebraic integer a·t for a root t of p, a its leading coefficient."""
     powers = {e[index]: c for e, c in p.items()}
     top = max(powers)
@@ -204,7 +204,7 @@ _Element = tuple[Polynomial, list[Polynomial], list[int]]  # Σ q_i f_i = p · �
 
 
 def _strip(node: Node, p: Polynomial, q: list[Polynomial], e: list[int]) -> _Element:
-    """p without factors of conditions c; the identity Σ q f = p·Π c^e is kept."""
+    """Returns p without factors of conditions c; the identity Σ q f = p·Π c^e is kept."""
     for k, c in enumerate(node.factors):
         while len(c) > 1 and (quotient := divide(p, c)) is not None:
             p = quotient
@@ -228,7 +228,10 @@ def _stretched(node: Node, basis: Sequence[_Element]) -> Iterator[_Element]:
             continue
         length = len(node.kinds)
         for subset in [used, *([i] for i in used if len(used) > 1)]:
-            sums = [constant(1, length), *({tuple(int(k == i) for k in range(length)): 1} for i in subset)]
+            sums = [
+                constant(1, length),
+                *({tuple(int(k == i) for k in range(length)): 1} for i in subset),
+            ]
             for with_one in (True, False):
                 total: Polynomial = {}
                 for s in sums if with_one else sums[1:]:
@@ -342,4 +345,7 @@ def minors(forms: Sequence[Polynomial], variables: Sequence[int]) -> list[Polyno
     """Maximal minors of the matrix of derivatives."""
     size = len(forms)
     table = [[derivative(f, i) for i in variables] for f in forms]
-    return [determinant([[row[k] for k in chosen] for row in table]) for chosen in combinations(range(len(variables)), size)]
+    return [
+        determinant([[row[k] for k in chosen] for row in table])
+        for chosen in combinations(range(len(variables)), size)
+    ]

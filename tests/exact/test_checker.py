@@ -1,0 +1,171 @@
+"""A certificate that was tampered with is refuted, or still proves the same value: never another one."""
+
+import copy
+import json
+import random
+from fractions import Fraction
+
+import pytest
+
+from singulab.exact import RefutedError, check, rlct, rlct_of_ideal, rlct_over
+
+FOUND = {
+    "one chart": lambda: rlct("(y^2 - x^3)^2"),
+    "children": lambda: rlct_of_ideal(["a*b + c*d", "a*b^3 + c*d^3"]),
+    "an irrational root": lambda: rlct("((x^2 - 2*y^2)^2 - x*y^4)^2"),
+    "a power series": lambda: rlct_of_ideal(["x + y^2 + x^2*y", "x*y + z^3"]),
+    "a split": lambda: rlct("(x*y)^2 + (z*w)^2"),
+    "a square": lambda: rlct("x^4 + x^2*y + y^2 + (x*z)^2"),
+    "a box": lambda: rlct_over("(x*(x - 1)*y)^2", {"x": (-2, 2), "y": (0, 1)}),
+    "a group": lambda: rlct_of_ideal(
+        ["+".join(f"a{i}{k}*b{k}{j}" for k in range(2)) for i in range(2) for j in range(3)]
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    found = {name: ask() for name, ask in FOUND.items()}
+    assert {name: r.status for name, r in found.items()} == dict.fromkeys(FOUND, "proved")
+    return {name: json.loads(json.dumps(r.certificate)) for name, r in found.items()}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_certificate_is_accepted(certificates, name):
+    low, high = check(certificates[name])
+    assert low == high
+    assert str(low.rlct) == certificates[name]["rlct"]
+
+
+@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("change", ["less", "more", "multiplicity"])
+def test_another_value_is_refuted(certificates, name, change):
+    wrong = copy.deepcopy(certificates[name])
+    if change == "multiplicity":
+        wrong["multiplicity"] += 1
+    else:
+        factor = Fraction(9, 10) if change == "less" else Fraction(11, 10)
+        wrong["rlct"] = str(Fraction(wrong["rlct"]) * factor)
+    with pytest.raises(RefutedError, match="refuted: it proves"):
+        check(wrong)
+
+
+@pytest.mark.slow
+def test_a_change_to_sparser_coordinates_is_replayed():
+    ideal = ["(x+y)*(z-x) + w*(y-2*w)", "(x+y)*(z-x)^3 + w*(y-2*w)^3"]
+    found = rlct_of_ideal(ideal, time_limit=60)
+    assert str(found).startswith("λ = 2/3, m = 1, proved")
+    assert any(step[0] == "shear" for step in found.certificate["tree"]["steps"])
+    assert check(json.loads(json.dumps(found.certificate))) == (found.lower, found.upper)
+
+
+def places(part, path=()):
+    """Every place in a certificate's tree."""
+    items = (
+        part.items()
+        if isinstance(part, dict)
+        else enumerate(part)
+        if isinstance(part, list)
+        else ()
+    )
+    for key, value in items:
+        yield (*path, key), value
+        yield from places(value, (*path, key))
+
+
+def at(certificate, path):
+    for key in path:
+        certificate = certificate[key]
+    return certificate
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_face_that_is_left_out_is_missed(certificates, name):
+    lists = [p for p, v in places(certificates[name]) if p[-1] == "faces" and v]
+    for path in lists[:6]:
+        wrong = copy.deepcopy(certificates[name])
+        at(wrong, path).pop()
+        with pytest.raises(RefutedError, match="nothing is said of the face"):
+            check(wrong)
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_no_change_of_a_number_proves_another_value(certificates, name):
+    """Numbers of the tree are changed at random; the problem itself stays."""
+    truth = check(certificates[name])
+    dice = random.Random(0)
+    numbers = [
+        p for p, v in places(certificates[name]) if isinstance(v, int) and p[0] in ("tree", "parts")
+    ]
+    refuted = 0
+    for path in dice.sample(numbers, min(25, len(numbers))):
+        wrong = copy.deepcopy(certificates[name])
+        at(wrong, path[:-1])[path[-1]] += dice.choice((-1, 1, 2))
+        try:
+            low, high = check(wrong)
+        except RefutedError:
+            refuted += 1
+        else:
+            assert low <= truth[0] <= high
+    assert refuted >= len(numbers[:25]) // 3 or name in (
+        "one chart",
+        "a split",
+        "a square",
+        "a box",
+    )
+
+
+@pytest.mark.parametrize(
+    "path, change, told",
+    [
+        (("problem", "generators"), [], "no polynomials"),
+        (("problem",), {}, "refuted"),
+        (("tree",), {"end": "above"}, "it proves"),
+        (("tree",), {"open": "?"}, "it proves"),
+        (("tree",), {}, "refuted"),
+        (("tree",), {"steps": [["free", 0]]}, "not free"),
+        (("tree",), {"steps": [["solve", 0, 0]]}, "no coordinate"),
+        (("tree",), {"steps": [["unit", 0]]}, "no monomial"),
+        (("tree",), {"steps": [["drop", 0, [[1, 1, 0, 0]]]]}, "nothing bounds"),
+        (("tree",), {"steps": [["mix", [[1, 1], [1, 1]]]]}, "not invertible"),
+        (("tree",), {"steps": [["square", 0]]}, "refuted"),
+        (("tree",), {"steps": [["shear", 0, [[1, 0, 0, 0, 0]]]]}, "not small"),
+        (("tree",), {"steps": [["shear", 0, [[1, 1, 0, 0, 0]]]]}, "its own variable"),
+        (("tree",), {"split": [{}, {}]}, "other groups"),
+    ],
+)
+def test_a_false_step_is_refuted(certificates, path, change, told):
+    wrong = copy.deepcopy(certificates["children"])
+    at(wrong, path[:-1])[path[-1]] = change
+    with pytest.raises(RefutedError, match=told):
+        check(wrong)
+
+
+def test_a_symmetry_that_is_none_is_refuted(certificates):
+    wrong = copy.deepcopy(certificates["a group"])
+    images = wrong["tree"]["same"][0][2]
+    images[-1], images[-2] = images[-2], images[-1]
+    with pytest.raises(RefutedError, match="permutation"):
+        check(wrong)
+    wrong = copy.deepcopy(certificates["a group"])
+    wrong["tree"]["same"].pop()
+    with pytest.raises(RefutedError, match="missing"):
+        check(wrong)
+
+
+def test_scaling_the_wrong_way_is_refuted(certificates):
+    wrong = copy.deepcopy(certificates["a group"])
+    weights = wrong["tree"]["charts"][0]["weights"]
+    wrong["tree"]["charts"][0]["weights"] = [-w for w in weights]
+    with pytest.raises(RefutedError, match="scaling leads away"):
+        check(wrong)
+
+
+def test_a_root_that_is_left_out_is_counted(certificates):
+    whole = certificates["an irrational root"]
+    lists = [p for p, v in places(whole) if p[-1] == "roots" and v]
+    assert lists
+    wrong = copy.deepcopy(whole)
+    at(wrong, lists[0]).clear()
+    with pytest.raises(RefutedError, match="not all roots"):
+        check(wrong)

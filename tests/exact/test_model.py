@@ -1,0 +1,86 @@
+from fractions import Fraction
+
+import pytest
+
+from singulab.exact import check, from_model
+
+TWO = "a*tanh(b*x) + c*tanh(d*x)"
+
+
+def replayed(found):
+    low, high = check(found.certificate)
+    assert low == high == found.upper
+    return str(found.value), found.multiplicity
+
+
+@pytest.mark.parametrize(
+    "f, truth, at, value, multiplicity",
+    [
+        ("a*b*x", "0", {}, "1/2", 2),
+        ("a*tanh(b*x)", "0", {}, "1/2", 2),
+        (TWO, "0", {}, "2/3", 1),
+        (TWO.replace("tanh", "sin"), "0", {}, "2/3", 1),
+        (TWO.replace("tanh", "atan"), "0", {}, "2/3", 1),
+        (TWO, "tanh(x)", {"a": "1/2", "b": 1, "c": "1/2", "d": 1}, "5/4", 1),
+        (TWO, "tanh(x)", {"a": 1, "b": 1}, "3/2", 2),
+        (TWO, "tanh(x)", {"a": 1, "b": 1, "d": 2}, "3/2", 1),
+        (TWO, "-tanh(x)", {"a": 1, "b": -1}, "3/2", 2),
+        ("a*b*x + c*d*x", "x", {"a": 1, "b": 1}, "1/2", 1),
+        ("a*(b*x + c*x^2)", "0", {}, "1/2", 1),
+        ("a*b*x + c*d*x^2", "0", {}, "1", 3),
+        ("a*tanh(b*x) + c*x", "x", {"c": 1}, "2/3", 1),  # a·b + c − 1 and a·b³
+    ],
+)
+def test_a_regression_with_one_input(f, truth, at, value, multiplicity):
+    parameters = [p for p in "abcd" if f"{p}*" in f or f"({p}" in f or f"*{p}" in f]
+    assert replayed(from_model(f, parameters, ["x"], truth, at=at)) == (value, multiplicity)
+
+
+@pytest.mark.slow
+def test_three_units_are_proved():
+    f = "a*tanh(b*x) + c*tanh(d*x) + e*tanh(f*x)"
+    assert replayed(from_model(f, list("abcdef"), ["x"], "0", time_limit=60)) == ("5/6", 1)
+
+
+def test_two_inputs_and_outputs_are_a_matrix_product():
+    f = ["a*(p*x + q*y) + b*(r*x + s*y)", "c*(p*x + q*y) + d*(r*x + s*y)"]
+    found = from_model(f, list("abcdpqrs"), ["x", "y"], ["0", "0"])
+    assert replayed(found) == ("3/2", 1)
+
+
+def test_a_unit_of_two_inputs():
+    # a·tanh(b·x + c·y) = 0: K ~ a²(b² + c²), volume of a product of 1 and 2 variables
+    assert replayed(from_model("a*tanh(b*x + c*y)", list("abc"), ["x", "y"], 0)) == ("1/2", 1)
+
+
+def test_a_mixture_of_two_coins():
+    # weights w and 1 − w of coins p and q tossed twice, truth: one coin of ½ at p = q = ½, w = ½
+    heads = "(w*p^2 + (1-w)*q^2)"
+    mixed = "(2*w*p*(1-p) + 2*(1-w)*q*(1-q))"
+    tails = "(w*(1-p)^2 + (1-w)*(1-q)^2)"
+    truth = [Fraction(1, 4), Fraction(1, 2), Fraction(1, 4)]
+    found = from_model(
+        [heads, mixed, tails], list("pqw"), [], truth, at={"p": "1/2", "q": "1/2", "w": "1/2"}
+    )
+    # mean and variance: w·s + (1−w)·t = 0 and w·s² + (1−w)·t² = 0, so ½ + ¼
+    assert replayed(found) == ("3/4", 1)
+
+
+@pytest.mark.parametrize(
+    "ask, told",
+    [
+        (lambda: from_model("a*x", ["a"], ["x"], "x"), "not 0 at a = 0"),
+        (lambda: from_model("a*relu(x)", ["a"], ["x"], "0"), "activations are tanh"),
+        (lambda: from_model("tanh(a*x + b)", ["a", "b"], ["x"], "0"), "without a bias"),
+        (lambda: from_model("tanh(x)*tanh(a*x)", ["a"], ["x"], "0"), "no sum"),
+        (lambda: from_model("tanh(a*x) + sin(a*x)", ["a"], ["x"], "0"), "one activation"),
+        (lambda: from_model("a*x", ["a", "x"], ["x"], "0"), "share a name"),
+        (lambda: from_model("a*x", ["a"], ["x"], "b"), "inputs only"),
+        (lambda: from_model(["a*x"], ["a"], ["x"], ["0", "0"]), "1 outputs and the truth 2"),
+        (lambda: from_model("c*x", ["a"], ["x"], "0"), "'c' is unknown"),
+        (lambda: from_model("a*x", ["a"], ["x"], "0", at={"a": 0.5}), "exact"),
+    ],
+)
+def test_models_that_are_none_are_told(ask, told, unchecked):
+    with pytest.raises(ValueError, match=told):
+        ask()
