@@ -66,6 +66,7 @@ def test_the_quadrature_of_a_model_is_that_of_its_data(model):
     assert (model.excess(draws) >= -1e-10).all()
 
 
+@pytest.mark.slow
 def test_waic_estimates_the_generalisation_error_on_average():
     plan = Tempering(num_particles=2000)
     (found,) = learning(reduced_rank(2, 1, 2), [300], num_data_sets=60, tempering=plan, seed=1)
@@ -93,6 +94,7 @@ def test_regions_are_followed_along_n():
     assert many.masses["small"].mean() > 0.99
 
 
+@pytest.mark.slow
 def test_selection_prefers_what_the_data_were_made_of():
     rng = np.random.default_rng(5)
     plain = rng.standard_normal((200, 1))

@@ -130,6 +130,7 @@ def test_monte_carlo_finds_the_mass_of_named_wells():
     assert at.mass("left") + at.mass("right") == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text, rlct, multiplicity", [("x^2*y^2", 0.5, 2), ("x^2*y^4", 0.25, 1), ("(y - x^2)^2", 0.5, 1)]
 )

@@ -57,7 +57,14 @@ def test_the_volume_of_a_ball_in_twenty_dimensions():
     assert np.abs(z).max() < 4
 
 
-@pytest.mark.parametrize("text, rlct", [("x^2 + y^4", 0.75), ("(y - x^2)^2", 0.5), ("x^4", 0.25)])
+@pytest.mark.parametrize(
+    "text, rlct",
+    [
+        ("x^2 + y^4", 0.75),
+        pytest.param("(y - x^2)^2", 0.5, marks=pytest.mark.slow),
+        pytest.param("x^4", 0.25, marks=pytest.mark.slow),
+    ],
+)
 def test_the_exponent_is_lambda(text, rlct):
     found = volume_exponent(text, splitting=QUICK, seed=5)
     assert abs(found.value - rlct) < 4 * found.se
@@ -66,6 +73,7 @@ def test_the_exponent_is_lambda(text, rlct):
     assert found.multiplicity.startswith("m = 1 plausible")
 
 
+@pytest.mark.slow
 def test_a_loss_in_code_is_measured_like_the_formula():
     said = volume_exponent("x^2 + y^4", splitting=QUICK, seed=5)
     coded = volume_exponent(lambda w: w[..., 0] ** 2 + w[..., 1] ** 4, 2, splitting=QUICK, seed=5)
@@ -95,6 +103,7 @@ def exponent_of(kind, **options):
     return fitted(curve_of(kind, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rlct, multiplicity, shift", [(0.5, 1, 1.0), (0.5, 2, 2.0), (1.5, 2, 4.0), (0.5, 3, 3.0)]
 )

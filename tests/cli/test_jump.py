@@ -22,6 +22,7 @@ def test_the_default_jump_is_the_one_of_the_dialogue(capsys, tmp_path):
     assert (tmp_path / "runs" / "jump.png").stat().st_size > 20_000
 
 
+@pytest.mark.slow
 def test_people_read_a_table(capsys):
     assert main(["jump", "--n", "9000", "11000"]) == 0
     out = capsys.readouterr().out
@@ -38,6 +39,7 @@ def test_wells_heights_curvatures_and_prior_can_be_changed(capsys):
     assert told["prior"] == "uniform"
 
 
+@pytest.mark.slow
 def test_three_wells_jump_twice(capsys):
     flags = ["--wells", "0", "4", "9", "--heights", "0.02", "0.004", "0", "--n", "300", "12000"]
     assert main(["jump", *flags, "--json"]) == 0

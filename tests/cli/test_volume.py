@@ -21,6 +21,7 @@ def test_a_formula_is_measured_and_drawn(capsys, tmp_path):
     assert (tmp_path / "runs" / "volume.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_small_box_gives_the_value_at_its_middle(capsys):
     flags = ["--center", "0", "1", "--half", "0.2", "--particles", "100", "--levels", "24"]
     assert main(["volume", "x^2*y^2", *flags]) == 0
