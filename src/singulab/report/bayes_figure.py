@@ -1,5 +1,6 @@
 """Figures of volumes, posteriors and jumps; see :mod:`singulab.report.figure` for the house style."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -140,7 +141,13 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
 
 def _mark(ax: Axes, crossing: dict[str, Any]) -> None:
     """The crossing as a line, the width of the jump as a band."""
-    ax.axvspan(crossing["start"], crossing["stop"], color=FAINT, alpha=0.18, linewidth=0)
+    low, high = ax.get_xlim()
+    ends = [
+        end if math.isfinite(end) else edge  # an end that is not within what was looked at
+        for end, edge in ((crossing["start"], low), (crossing["stop"], high))
+    ]
+    ax.axvspan(*ends, color=FAINT, alpha=0.18, linewidth=0)
+    ax.set_xlim(low, high)
     ax.axvline(
         crossing["true"],
         color=INK,

@@ -98,7 +98,11 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Serie
                     "mass": at[name].mass,
                 }
             )
-    span = np.geomspace(crossing.start / 1.25, crossing.stop * 1.25, 61)
+    start, stop = (
+        end if math.isfinite(end) else crossing.true * factor
+        for end, factor in ((crossing.start, 0.25), (crossing.stop, 4.0))
+    )
+    span = np.geomspace(start / 1.25, stop * 1.25, 61)
     phases = {phase.name: phase for phase in posterior.phases(n=crossing.true)}
     exact = [posterior.at(float(n)) for n in span]
     return {
