@@ -12,7 +12,7 @@ from singulab.cli.screen import drawn
 from singulab.report.table import Table
 
 if TYPE_CHECKING:
-    from singulab.bayes.posterior import Posterior
+    from singulab.bayes.posterior import Crossing, Posterior
 
 _AGREEMENT = 0.01  # of the predicted crossing with the true one
 _MOST_WELLS = 6
@@ -81,7 +81,7 @@ def run(config: Config, console: Console) -> Outcome:
     for jump in jumps:
         console.print(
             f"\nfrom {jump.before} to {jump.after} at n = {jump.true:,.0f}; the free energies predict "
-            f"{jump.predicted:,.0f}; 10 % to 90 % within {100 * jump.relative_width:.1f} % of n"
+            f"{jump.predicted:,.0f}; {_width(jump)}"
         )
     final = next((j for j in reversed(jumps) if j.after == better), None)
     if final is not None:
@@ -114,6 +114,12 @@ def run(config: Config, console: Console) -> Outcome:
         },
         passed=passed,
     )
+
+
+def _width(jump: "Crossing") -> str:
+    if math.isnan(jump.relative_width):
+        return "10 % or 90 % lie outside of what was looked at"
+    return f"10 % to 90 % within {100 * jump.relative_width:.1f} % of n"
 
 
 def _posterior(config: Config) -> "Posterior":
