@@ -121,7 +121,9 @@ def lines(row: Row) -> list[Row]:
     if "predicted" in row:
         return [{**case, "what": "n_c", "value": row["true"], "expected": row["predicted"]}]
     if "crossed" in row:
-        return [{**case, "what": f"n_c, {q}", "value": row[f"n_c_{q}"]} for q in ("5%", "50%", "95%")]
+        return [
+            {**case, "what": f"n_c, {q}", "value": row[f"n_c_{q}"]} for q in ("5%", "50%", "95%")
+        ]
     told = [
         {**case, "what": "nG", "value": row["nG"], "se": row["nG_se"], "expected": row["rlct"]},
         {**case, "what": "nWAIC − nG", "value": row["waic_minus_generalisation"],

@@ -22,7 +22,11 @@ from singulab.exact import formulas
         (["naive-bayes", "3", "--truth", "pair"], "5/2", 1),
         (["quadratic-power", "3", "2", "--definite"], "3/4", 1),
         (["sbic-mixture", "3", "3", "--dim", "2"], "4", 1),
-        (["sbic-latent-forest", "h-a", "h-b", "h-c", "--leaves", "a", "b", "c", "--true"], "9/4", 1),
+        (
+            ["sbic-latent-forest", "h-a", "h-b", "h-c", "--leaves", "a", "b", "c", "--true"],
+            "9/4",
+            1,
+        ),
     ],
 )
 def test_a_formula_answers_on_the_command_line(capsys, flags, value, multiplicity):
