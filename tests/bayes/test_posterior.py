@@ -53,6 +53,12 @@ def test_the_free_energy_of_a_crossing_has_its_log_log_term():
     assert posterior.at(t).log_evidence == pytest.approx(exact, abs=1e-4)
 
 
+@pytest.mark.parametrize("n", [1e6, 1e12, 1e18])
+def test_a_peak_far_narrower_than_every_cell_is_not_stepped_over(n):
+    at = Posterior("(x - 0.3137)^2", [(-1.0, 1.0)]).at(n)
+    assert at.log_evidence == pytest.approx(0.5 * math.log(math.pi / n) - math.log(2), abs=1e-4)
+
+
 def test_wells_are_found_with_their_heights():
     loss = "min(x^2 + y^2 + 0.01, (x - 2)^2 + (y - 2)^2, 5*(x + 2)^2 + 5*(y - 1)^2 + 0.03)"
     wells = Posterior(loss, [(-4, 4), (-4, 4)]).wells.wells

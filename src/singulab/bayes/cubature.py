@@ -89,7 +89,10 @@ def cubature(
         for g in np.unique(group).tolist():
             mine = group == g
             total = np.logaddexp(logsumexp(together[mine]), totals.get(g, -math.inf))
-            change[mine] = np.abs(np.exp(together[mine] - total) - np.exp(coarse[mine] - total))
+            before = np.exp(
+                np.minimum(coarse[mine] - total, 50.0)
+            )  # a lone node may far overstate a peak
+            change[mine] = np.abs(np.exp(together[mine] - total) - before)
         change = np.nan_to_num(change, nan=0.0)
         small = change <= wanted / max(len(cells), 16)
         done = small & ~_hides_a_peak(cells, peaks, heights, kept[1], box)

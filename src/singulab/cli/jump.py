@@ -117,9 +117,9 @@ def run(config: Config, console: Console) -> Outcome:
 
 
 def _width(jump: "Crossing") -> str:
-    if math.isfinite(jump.relative_width):
-        return f"10 % to 90 % within {100 * jump.relative_width:.1f} % of n"
-    return "10 % or 90 % lies outside of the n that were looked at"
+    if math.isnan(jump.relative_width):
+        return "10 % or 90 % lie outside of what was looked at"
+    return f"10 % to 90 % within {100 * jump.relative_width:.1f} % of n"
 
 
 def _posterior(config: Config) -> "Posterior":

@@ -123,7 +123,9 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
         )  # fmt: skip
     _mark(energies, drawn["crossing"])
     _finish(energies, {"x_label": "n", "y_label": "free energy − that of the whole"}, legend=False)
-    energies.legend(loc="upper center", frameon=False, fontsize=9, labelcolor=INK)
+    energies.legend(
+        loc="upper center", framealpha=1.0, edgecolor="none", fontsize=9, labelcolor=INK
+    )
     energies.set_ylim(top=1.45 * energies.get_ylim()[1])
     mass = figure.add_subplot(grid[1, len(wells) :])
     mass.plot(
@@ -141,13 +143,8 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
 
 def _mark(ax: Axes, crossing: dict[str, Any]) -> None:
     """The crossing as a line, the width of the jump as a band."""
-    low, high = ax.get_xlim()
-    ends = [
-        end if math.isfinite(end) else edge  # an end that is not within what was looked at
-        for end, edge in ((crossing["start"], low), (crossing["stop"], high))
-    ]
-    ax.axvspan(*ends, color=FAINT, alpha=0.18, linewidth=0)
-    ax.set_xlim(low, high)
+    if np.isfinite([crossing["start"], crossing["stop"]]).all():
+        ax.axvspan(crossing["start"], crossing["stop"], color=FAINT, alpha=0.18, linewidth=0)
     ax.axvline(
         crossing["true"],
         color=INK,

@@ -98,10 +98,9 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Serie
                     "mass": at[name].mass,
                 }
             )
-    start, stop = (
-        end if math.isfinite(end) else crossing.true * factor
-        for end, factor in ((crossing.start, 0.25), (crossing.stop, 4.0))
-    )
+    # A jump so wide that its ends were not seen is drawn from a third of n_c to three times it.
+    start = crossing.start if math.isfinite(crossing.start) else crossing.true / 3
+    stop = crossing.stop if math.isfinite(crossing.stop) else crossing.true * 3
     span = np.geomspace(start / 1.25, stop * 1.25, 61)
     phases = {phase.name: phase for phase in posterior.phases(n=crossing.true)}
     exact = [posterior.at(float(n)) for n in span]
