@@ -229,10 +229,9 @@ def test_a_wrong_flag_is_one_sentence(command, capsys, flags, sentence):
 
 def test_an_unknown_command_lists_the_commands(capsys):
     assert cli.main(["mesure", "--json"]) == 2
-    assert (
-        "demo, measure, scale-curve, volume, jump, rlct, formula, bench, doctor"
-        in the_json(capsys)["error"]
-    )
+    names = ", ".join(cli.COMMANDS)
+    assert names.startswith("demo, measure, scale-curve, rlct, formula, volume, jump, lattice")
+    assert names in the_json(capsys)["error"]
 
 
 def test_help_of_a_command_shows_its_flags_and_their_comments(command, capsys):

@@ -1,6 +1,5 @@
 """Figures of volumes, posteriors and jumps; see :mod:`singulab.report.figure` for the house style."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
