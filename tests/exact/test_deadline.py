@@ -82,7 +82,9 @@ def test_ctrl_c_ends_a_search_at_once():
     ideal = "a*b*c + d*e*f - a*d^2*c + b^3*e, a^2*f - b*d*e + c^3*a + f^3, c*d*f + a^2*b*e - e^3*c"
 
     def search():
-        while time.monotonic() - start < 20:  # a fast machine needs several searches to be interrupted in one
+        while (
+            time.monotonic() - start < 20
+        ):  # a fast machine needs several searches to be interrupted in one
             rlct_of_ideal(ideal.split(","), time_limit=60)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
