@@ -15,6 +15,7 @@ LAYERS = (
         "environment",
         "files",
         "fingerprint",
+        "fits",
         "params",
         "rng",
         "data",
@@ -39,7 +40,7 @@ USERS_OF_ZOO = {"zoo", "cli"}
 # Packages that stand beside the stream, usable alone: what each may import of ours, but itself.
 BESIDE = {
     "exact": {"errors"},
-    "bayes": {"errors", "exact", "rng"},
+    "bayes": {"errors", "exact", "fits", "rng"},
     "discrete": {"errors", "rng"},
     "dynamics": {"errors", "rng"},
 }

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
 from scipy.stats import norm
 
 from singulab.bayes.box import Box, Loss, Sides, loss_on, lowest
 from singulab.bayes.splitting import SHARE, Splitting, levels
+from singulab.fits import Fits, intercepts, mixture_quantile
 
 Numbers = Float[np.ndarray, " block"]
-Fits = Float[np.ndarray, " fit"]
 
 BLOCK = 3  # levels that are joined into one point of the fit, fewer if the curve is short
 LEAST = 4  # points of a fit
@@ -246,7 +245,7 @@ def fitted(curve: VolumeCurve) -> VolumeExponent:
         np.concatenate([share * fit.weights for share, fit in zip(shares, fits, strict=True)]),
     )
     middle, low, high = (
-        _quantile(share, *mixture, top) for share in (0.5, norm.cdf(-1), norm.cdf(1))
+        mixture_quantile(share, *mixture, top) for share in (0.5, norm.cdf(-1), norm.cdf(1))
     )
     kinds = dict.fromkeys(("arrived", "power", "logarithm"), 0.0)
     for share, fit in zip(shares, fits, strict=True):
@@ -332,7 +331,7 @@ def _fits(start: Numbers, stop: Numbers, y: Numbers, errors: Numbers, dim: int) 
     yield _Fit(np.array([mean]), np.array([alone]), np.array([misfit]), count, 1, "arrived")
     gaps = _GAPS[:, None]
     shapes = (np.exp(-gaps * begin) - np.exp(-gaps * end)) / (gaps * span)
-    yield _Fit(*_lines(shapes, y, weights), count, 3, "power")
+    yield _Fit(*intercepts(shapes, y, weights), count, 3, "power")
     logarithm = np.log((end + _SHIFTS[:, None]) / (begin + _SHIFTS[:, None])) / span
     for order in range(1, dim):
         flat = y + order * logarithm
@@ -340,31 +339,3 @@ def _fits(start: Numbers, stop: Numbers, y: Numbers, errors: Numbers, dim: int) 
         misfits = (flat - values[:, None]) ** 2 @ weights
         # A pole of order m asks for m factors that agree: each is worth a parameter.
         yield _Fit(values, np.full_like(values, alone), misfits, count, 1 + order, "logarithm")
-
-
-def _lines(
-    shapes: Float[np.ndarray, "fit block"], y: Numbers, weights: Numbers
-) -> tuple[Fits, Fits, Fits]:
-    """Intercepts of y = λ + a·shape with their errors and χ²."""
-    total = weights.sum()
-    centers, level = shapes @ weights / total, y @ weights / total
-    offsets = shapes - centers[:, None]
-    spreads = offsets**2 @ weights
-    slopes = offsets @ (weights * (y - level)) / spreads
-    values = level - slopes * centers
-    misfits = (y - values[:, None] - slopes[:, None] * shapes) ** 2 @ weights
-    return values, np.sqrt(1 / total + centers**2 / spreads), misfits
-
-
-def _quantile(share: float, values: Fits, errors: Fits, weights: Fits, top: float) -> float:
-    """Quantile of a mixture of normal laws, each cut to [0, top]."""
-    below = norm.cdf((0.0 - values) / errors)
-    inside = norm.cdf((top - values) / errors) - below
-    total = float(weights @ inside)
-    if total < 1e-12:
-        return top if float(weights @ values) > top else 0.0
-
-    def excess(value: float) -> float:
-        return float(weights @ (norm.cdf((value - values) / errors) - below)) / total - share
-
-    return float(brentq(excess, 0.0, top, xtol=1e-9))

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
 from scipy.stats import chi2, norm
 
 from singulab.estimate.llc import NOTHING, Estimate
+from singulab.fits import Fits, intercepts, mixture_quantile
 
 Numbers = Float[np.ndarray, " point"]
-Fits = Float[np.ndarray, " fit"]
 
 LEAST = 4  # points of a fit
 MISFIT = 1e-3  # probability of so large a χ² of the best fit below which there is no limit
@@ -129,7 +128,8 @@ def limit(nbeta: Sequence[float], estimates: Sequence[Estimate], *, num_weights:
         np.concatenate([share * fit.weights for share, fit in zip(shares, fits, strict=True)]),
     )
     middle, low, high = (
-        _quantile(share, *mixture, num_weights / 2) for share in (0.5, norm.cdf(-1), norm.cdf(1))
+        mixture_quantile(share, *mixture, num_weights / 2)
+        for share in (0.5, norm.cdf(-1), norm.cdf(1))
     )
     reach = max(high - middle, middle - low)
     alone = min(float(best.error[best.misfit.argmin()]), reach)
@@ -156,36 +156,10 @@ def _fits(x: Numbers, y: Numbers, errors: Numbers, num_weights: int) -> Iterator
     mean, alone = y @ weights / weights.sum(), weights.sum() ** -0.5
     misfit = (y - mean) ** 2 @ weights
     yield _Fit(np.array([mean]), np.array([alone]), np.array([misfit]), len(x), 1, "arrived")
-    yield _Fit(*_lines(np.exp(-_EXPONENTS[:, None] * far), y, weights), len(x), 3, "power")
+    yield _Fit(*intercepts(np.exp(-_EXPONENTS[:, None] * far), y, weights), len(x), 3, "power")
     shifts = np.geomspace(_NEAREST, max(x[0] + _FARTHEST, 2 * _NEAREST), _SHIFTS)
     for order in range(1, num_weights):
         levels = y + order / (far + shifts[:, None])
         values = levels @ weights / weights.sum()
         misfits = (levels - values[:, None]) ** 2 @ weights
         yield _Fit(values, np.full_like(values, alone), misfits, len(x), 2, "logarithm")
-
-
-def _lines(
-    shapes: Float[np.ndarray, "fit point"], y: Numbers, weights: Numbers
-) -> tuple[Fits, Fits, Fits]:
-    """Intercepts of y = λ + a·shape with their errors and χ²."""
-    total = weights.sum()
-    centers, level = shapes @ weights / total, y @ weights / total
-    offsets = shapes - centers[:, None]
-    spreads = offsets**2 @ weights
-    slopes = offsets @ (weights * (y - level)) / spreads
-    values = level - slopes * centers
-    misfits = (y - values[:, None] - slopes[:, None] * shapes) ** 2 @ weights
-    return values, np.sqrt(1 / total + centers**2 / spreads), misfits
-
-
-def _quantile(share: float, values: Fits, errors: Fits, weights: Fits, top: float) -> float:
-    """Quantile of a mixture of normal laws, each cut to [0, top]."""
-    below = norm.cdf((0.0 - values) / errors)
-    inside = norm.cdf((top - values) / errors) - below
-    total = float(weights @ inside)
-
-    def excess(value: float) -> float:
-        return float(weights @ (norm.cdf((value - values) / errors) - below)) / total - share
-
-    return float(brentq(excess, 0.0, top, xtol=1e-9))
