@@ -44,6 +44,8 @@ LABELS: tuple[Labels, ...] = ("data", "model")
 LARGE = 30_000  # weights
 GOLD_ERROR, GOLD_VIRIAL, GOLD_RHAT = 0.01, 0.02, 1.02  # a truth may be off by, at most
 
+# what no row depends on
+OTHER_PACKAGES = ("cli", "report", "zoo", "development", "exact", "bayes", "discrete", "dynamics")
 HIDDEN = ("key", "code", "checks")  # in the rows of the folder, not in the record
 
 # The promises.
@@ -205,7 +207,7 @@ def fingerprint(config: Config) -> str:
     digest = sha256(json.dumps(config.max_gradients).encode())
     for file in sorted(package.rglob("*.py")):
         part = file.relative_to(package)
-        if part.parts[0] not in ("cli", "report", "zoo", "development"):
+        if part.parts[0] not in OTHER_PACKAGES:
             digest.update(part.as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 

@@ -75,6 +75,23 @@ def test_extrapolation_takes_off_noise_bias_that_the_prediction_gets_wrong_by_a_
     assert result.noise_share == pytest.approx(0.1, rel=0.02)
 
 
+@pytest.mark.parametrize("actual", [0.8, 1.0, 1.2, 3.0])
+def test_noise_beyond_first_order_is_told_by_the_two_steps_and_costs_an_honest_error(
+    actual: float,
+) -> None:
+    generator, errors, widths = np.random.default_rng(5), [], []
+    predicted = np.array([1.0, 1.0, 0.5, 0.5])[:, None] * np.ones((4, 1500))
+    for _ in range(40):
+        energy = generator.gamma(10.0, size=(4, 1500)) + actual * predicted
+        result = llc_extrapolated(
+            trace_of(energy, noise=predicted, step_sizes=[2e-3, 2e-3, 1e-3, 1e-3])
+        )
+        errors.append((result.llc.value - 10.0) / result.llc.se)
+        widths.append(result.llc.se / 10.0)
+    assert np.mean(np.abs(errors) < 1.96) >= 0.9
+    assert np.median(widths) < 0.035
+
+
 def test_a_step_size_effect_that_noise_does_not_explain_leaves_the_smaller_step_alone() -> None:
     generator = np.random.default_rng(2)
     energy = generator.gamma(10.0, size=(4, 20_000))

@@ -17,6 +17,9 @@ from singulab.trace import Trace
 # two step sizes of a run say better.
 PREDICTION_ERROR = 0.15
 PREDICTION_ERROR_CONTROLLED = 0.3  # what is left of the noise then grows with the distance from w*
+SURPRISING = 0.05  # probability that the prediction is no better than to within …
+SURPRISE = 1.5  # … this relative error: noise so large that its effect is not of first order
+LEAST_FACTOR = 0.4  # of the true noise bias to the predicted one
 DISEQUILIBRIUM = 0.25  # error of λ̂ per unit of |1 − virial|
 
 
@@ -130,9 +133,10 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     step from the difference of two half-batch gradients (the trace's ``noise_bias`` n). With chains at ε
     and others at ε/2,
 
-        a_i = m_i − θ n_i,    θ ~ N(1, σ²) combined with (m₁ − m₂)/(n₁ − n₂),
+        a_i = m_i − θ n_i,    θ ~ 0.95·N(1, σ²) + 0.05·N(1, 1.5²), combined with (m₁ − m₂)/(n₁ − n₂),
 
     σ = 0.15, or 0.3 where the noise at w* was taken off, and λ̂ is the mean of the a_i weighted by precision.
+    The second law is for noise beyond first order: where the steps contradict the prediction, they decide.
     Where the corrected values of the two steps still differ by more than 3 errors and 8 %, the smaller step
     alone is used. ``bias_se`` joins the error of θ with a quarter of |1 − virial|, for chains that have not
     spread as far as the posterior.
@@ -214,15 +218,21 @@ def _groups(trace: Trace) -> list[list[int]]:
 def _fit_factor(
     means: NDArray, biases: NDArray, errors: NDArray, distrust: float
 ) -> tuple[float, float]:
-    prior = distrust**-2
+    """Mean and standard deviation of θ, the mixture's two normal laws weighed by how well they foresaw it."""
     if len(means) != 2 or biases[0] <= biases[1]:
         return 1.0, distrust
     gap = biases[0] - biases[1]
     seen, variance = (means[0] - means[1]) / gap, (errors**2).sum() / gap**2
     if not (math.isfinite(seen) and variance > 0 and math.isfinite(variance)):
         return 1.0, distrust
-    precision = prior + 1 / variance
-    return float(np.clip((prior + seen / variance) / precision, 0.4, 1.6)), float(precision**-0.5)
+    prior = np.array([distrust, SURPRISE]) ** 2
+    evidence = -0.5 * ((seen - 1) ** 2 / (prior + variance) + np.log(prior + variance))
+    weights = np.array([1 - SURPRISING, SURPRISING]) * np.exp(evidence - evidence.max())
+    weights /= weights.sum()
+    centers = 1 + (seen - 1) * prior / (prior + variance)
+    mean = float(weights @ centers)
+    spread = weights @ (prior * variance / (prior + variance) + (centers - mean) ** 2)
+    return max(mean, LEAST_FACTOR), math.sqrt(spread)
 
 
 def heat_capacity(trace: Trace, *, burn_in: int = 0) -> Estimate:

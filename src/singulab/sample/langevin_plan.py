@@ -23,11 +23,12 @@ class LangevinPlan(Plan):
     Warm-up starts at w* with short segments that double in length. After each, curvature is measured anew
     at the chain points and the step is set to c/k, k the top curvature in the coordinates of S. Gradient
     noise heats the chains in proportion to the step; step, momentum and whether the noise at w* is taken off
-    are chosen for the least error of λ̂ that the budget allows. In production half of the chains take the
-    step, half of them half of it, with all knobs frozen, until the judge is content or the budget is spent.
+    are chosen for the least error of λ̂ that the budget allows; warm-up itself, whose energies are thrown
+    away, moves faster, so that flat directions spread. In production half of the chains take the step, half
+    of them half of it, with all knobs frozen, until the judge is content or the budget is spent.
     """
 
-    QUIET = 0.03  # share of λ̂ that gradient noise may always add, before it is extrapolated away …
+    QUIET = 0.04  # share of λ̂ that gradient noise may always add, before it is extrapolated away …
     TOLERANCE = 0.2  # … and what it may add where the chains would else be too slow
     TOO_HOT = 1.25  # times TOLERANCE, at which production begins anew
     DISTRUST = 0.15  # relative error of that extrapolation …
@@ -36,7 +37,7 @@ class LangevinPlan(Plan):
     LARGEST = 0.3  # largest c without momentum
     LARGEST_WITH_MOMENTUM = 0.15
     SMALLEST = 0.003
-    MEMORY = 0.8  # largest a
+    MEMORY = 0.9  # largest a
     WARM_UP = 0.2  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
     FIRST_STRETCH = 1000  # steps of production before it may be found long enough
@@ -68,6 +69,7 @@ class LangevinPlan(Plan):
             kind=kind,
             courant=0.1,
             memory=0.0,
+            hot=0.0,
             control=False,
             cooled=False,
             stage=0,
@@ -145,6 +147,7 @@ class LangevinPlan(Plan):
                 self.FIRST * 2 ** facts["stage"],
                 max(self.FIRST, int((share - self.spent) / self._step_cost)),
             )
+            self._hurry()
             self._start_segment(position)
             return True
         self._start_production(position)
@@ -201,6 +204,14 @@ class LangevinPlan(Plan):
             facts["control"] = errors[0] > self.WORTH * errors[1]
             hot = plain / ratio if facts["control"] else plain
         speed, _ = self._best_speed(hot, 2 if facts["control"] else 1, level)
+        facts["courant"], facts["memory"], facts["hot"] = *self._knobs(speed), hot
+
+    def _hurry(self) -> None:
+        """Take the speed that ``TOLERANCE`` allows: warm-up is thrown away, and flat directions spread slowly."""
+        facts = self.facts
+        speed = _speed(facts["courant"], facts["memory"])
+        if facts["hot"] > 0:
+            speed = max(speed, min(self.TOLERANCE / facts["hot"], self.FASTEST))
         facts["courant"], facts["memory"] = self._knobs(speed)
 
     def _best_speed(self, hot: float, gradients: int, level: float) -> tuple[float, float]:
