@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "singulab"
 # A name may import from its own row and from the rows above it.
 LAYERS = (
     {
+        "ahead",
         "errors",
         "environment",
         "files",

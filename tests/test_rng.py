@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
+from singulab import ahead
 from singulab.rng import Minibatches, Noise, Purpose, generator, steps_per_block, uniform
 
 # drawn for many steps at a time; for one step; in several runs
@@ -54,6 +55,18 @@ def test_a_part_of_a_vector_is_that_part_of_its_noise(size):
     whole = noise.normal([3], 5)[0]
     for start, stop in ((0, size), (size // 3, size), (size // 2, size // 2 + 1)):
         assert torch.equal(noise.part(3, 5, start, stop), whole[start:stop])
+
+
+def test_large_noise_is_the_same_in_turn_in_jumps_and_foreseen(monkeypatch):
+    size, order = 40_000, [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), (0, 7), (1, 7), (0, 8)]
+    drawn = {}
+    for cores in (1, 2):
+        monkeypatch.setattr(ahead, "_cores", lambda cores=cores: cores)
+        noise = Noise(3, size)
+        drawn[cores] = [noise.normal([chain], step) for chain, step in order]
+    for (chain, step), alone, foreseen in zip(order, drawn[1], drawn[2], strict=True):
+        assert torch.equal(alone, foreseen)
+        assert torch.equal(alone, Noise(3, size).normal([chain], step))
 
 
 def test_the_tails_of_the_noise_are_those_of_a_normal_law():

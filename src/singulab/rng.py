@@ -7,6 +7,7 @@ to be saved. The address is hashed by :class:`numpy.random.SeedSequence` into th
 Generators are dear to make and cheap to run, so little is drawn from each address in blocks: small vectors
 for many consecutive steps at a time, large ones in runs of consecutive elements, so that whoever holds a
 part of a vector can draw that part alone. Block lengths depend on sizes alone, so they change no number.
+What is large is drawn on a second core before it is asked for, which changes none either.
 """
 
 import math
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from singulab.ahead import Ahead
 
 _BLOCK = 1 << 15  # numbers drawn at a time when a single step needs fewer
 _TABLE = 1 << 21  # numbers in the table that finds repeated indices
@@ -85,6 +88,9 @@ def fill_normal(
     torch.mul(angle[:, :rest].cos_(), radius[:, :rest], out=out[:, half:])
 
 
+Chains = tuple[int, ...]
+
+
 class Noise:
     """Standard normal vectors addressed by chain and step.
 
@@ -110,7 +116,11 @@ class Noise:
         self.seed, self.size, self.dtype, self.purpose = seed, size, dtype, purpose
         self.device, self.ranges = torch.device(device), ranges
         self._steps = steps_per_block(size)
-        self._blocks: dict[tuple[int, ...], tuple[int, Tensor]] = {}
+        self._blocks: dict[Chains, tuple[int, Tensor]] = {}
+        self._large = Ahead(self._draw_large)
+        self._served: dict[Chains, int] = {}  # the last step of each group of chains
+        self._successor: dict[Chains, Chains] = {}  # whose turn came after whose
+        self._previous: Chains | None = None
         self._last_run: tuple[tuple[int, int, int], Tensor] | None = None
 
     def normal(self, chains: Sequence[int], step: int) -> Float[Tensor, "chain dim"]:
@@ -121,14 +131,10 @@ class Noise:
         return torch.stack(rows)
 
     def _whole(self, chains: Sequence[int], step: int) -> Float[Tensor, "chain dim"]:
-        if self._steps == 1:
-            drawn = torch.empty(len(chains), self.size, dtype=self.dtype)
-            for row, chain in zip(drawn, chains, strict=True):
-                for run in range(-(-self.size // _RUN)):
-                    self._fill_run(row[run * _RUN : (run + 1) * _RUN], chain, step, run)
-            return drawn.to(self.device)
-        block, row = divmod(step, self._steps)
         key = tuple(chains)
+        if self._steps == 1:
+            return self._in_turn(key, step).to(self.device)
+        block, row = divmod(step, self._steps)
         held = self._blocks.get(key)
         if held is None or held[0] != block:
             drawn = torch.empty(len(chains), self._steps * self.size, dtype=self.dtype)
@@ -136,6 +142,26 @@ class Noise:
             drawn = drawn.view(len(chains), self._steps, self.size)
             held = self._blocks[key] = (block, drawn.to(self.device))
         return held[1][:, row]
+
+    def _in_turn(self, chains: Chains, step: int) -> Float[Tensor, "chain dim"]:
+        """A large draw, while that of the chains whose turn is next is begun on another core."""
+        drawn = self._large((chains, step))
+        if self._served.get(chains) != step - 1:  # a jump: what was foreseen will not be asked for
+            self._large.forget()
+        if self._previous is not None:
+            self._successor[self._previous] = chains
+        self._previous, self._served[chains] = chains, step
+        if (next_chains := self._successor.get(chains)) is not None:
+            self._large.foresee((next_chains, self._served[next_chains] + 1))
+        return drawn
+
+    def _draw_large(self, address: tuple[Chains, int]) -> Float[Tensor, "chain dim"]:
+        chains, step = address
+        drawn = torch.empty(len(chains), self.size, dtype=self.dtype)
+        for row, chain in zip(drawn, chains, strict=True):
+            for run in range(-(-self.size // _RUN)):
+                self._fill_run(row[run * _RUN : (run + 1) * _RUN], chain, step, run)
+        return drawn
 
     def part(self, chain: int, step: int, start: int, stop: int) -> Float[Tensor, " part"]:
         """Elements ``start`` to ``stop`` of one chain's vector at one step, for whoever holds only these."""
