@@ -37,13 +37,15 @@ class LangevinPlan(Plan):
     LARGEST = 0.3  # largest c without momentum
     LARGEST_WITH_MOMENTUM = 0.15
     SMALLEST = 0.003
-    MEMORY = 0.9  # largest a
+    MEMORY = 0.8  # largest a …
+    HURRIED_MEMORY = 0.95  # … and in warm-up
     WARM_UP = 0.2  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
     FIRST_STRETCH = 1000  # steps of production before it may be found long enough
     DEAREST_CONTROL = 0.1  # share of the budget that ∇L_n(w*) may cost
     WORTH = 1.1  # how much smaller the error must be for control to be used
     FASTEST = LARGEST_WITH_MOMENTUM * (1 + MEMORY) / (1 - MEMORY)
+    HURRIED = LARGEST_WITH_MOMENTUM * (1 + HURRIED_MEMORY) / (1 - HURRIED_MEMORY)
     EXPLODED = 20.0  # energies per weight beyond which a chain is taken as lost
     RESTARTS = 4
 
@@ -211,7 +213,7 @@ class LangevinPlan(Plan):
         facts = self.facts
         speed = _speed(facts["courant"], facts["memory"])
         if facts["hot"] > 0:
-            speed = max(speed, min(self.TOLERANCE / facts["hot"], self.FASTEST))
+            speed = max(speed, min(self.TOLERANCE / facts["hot"], self.HURRIED))
         facts["courant"], facts["memory"] = self._knobs(speed)
 
     def _best_speed(self, hot: float, gradients: int, level: float) -> tuple[float, float]:
