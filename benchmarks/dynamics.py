@@ -49,8 +49,9 @@ from singulab.dynamics import (
     stationary,
     streamed_noise,
 )
+from singulab.dynamics.width import Scaling
+from singulab.evidence import FAR_OFF, numbers
 
-FAR_OFF = 4.0  # errors
 ALARM = 1e-4  # p-value
 CURVATURES = (1.0, 0.5, 0.25, 0.1)
 BATCH_SIZE = 4
@@ -348,9 +349,10 @@ def _noise(config: Config, report: Progress) -> tuple[list[Row], Any]:
                 passed=bool(lost[0] > -1e-12 and lost[-1] <= bound)),
         ]  # fmt: skip
     widths = (8, 16, 32, 64, 128)
-    for place, (scaling, expected) in enumerate((("standard", -0.5), ("ntk", -1.0))):
+    scalings: tuple[tuple[Scaling, float], ...] = (("standard", -0.5), ("ntk", -1.0))
+    for place, (scaling, expected) in enumerate(scalings):
         report(scaling, (1 + place) / 3)
-        scan = mean_squared_gradient(widths, scaling=scaling, seed=config.seed)  # type: ignore[arg-type]
+        scan = mean_squared_gradient(widths, scaling=scaling, seed=config.seed)
         for count, square in zip(scan.num_weights, scan.mean_squares, strict=True):
             rows.append(row(f"{scaling}, {count} weights: mean squared gradient", *square, None))
         rows.append(row(f"{scaling}: its exponent in the size", *scan.exponent(), expected))
@@ -401,14 +403,14 @@ def _ring(config: Config, report: Progress) -> tuple[list[Row], Any]:
 
 def _claims(config: Config, report: Progress) -> tuple[list[Row], Any]:
     rows, evidence = [], []
-    for number, (claim, function) in enumerate(EVIDENCE.items()):
+    for number, (claim, experiments) in enumerate(EVIDENCE.items()):
         report(f"claim {claim}", number / len(EVIDENCE))
-        for one in function(seed=config.seed):
+        for experiment, one in ((e, n) for e in experiments for n in numbers(e, seed=config.seed)):
             # Theory here is exact only in part, so nothing but the parts above is a check.
             rows.append(
                 row(f"{claim}: {one.quantity}", one.value, one.se, one.theory) | {"passed": None}
             )
-            evidence.append(one.to_dict())
+            evidence.append({"function": experiment.__name__, **one.to_dict()})
     return rows, evidence
 
 

@@ -13,6 +13,7 @@ LAYERS = (
     {
         "errors",
         "environment",
+        "evidence",
         "files",
         "fingerprint",
         "fits",
@@ -41,8 +42,8 @@ USERS_OF_ZOO = {"zoo", "cli"}
 BESIDE = {
     "exact": {"errors"},
     "bayes": {"errors", "exact", "fits", "rng"},
-    "discrete": {"errors", "rng"},
-    "dynamics": {"errors", "rng"},
+    "discrete": {"errors", "evidence", "rng"},
+    "dynamics": {"errors", "evidence", "rng"},
 }
 USERS_OF_BESIDE = {"zoo", "report", "cli"}
 FORBIDDEN = {"exact": {"numpy", "scipy", "torch"}}  # algebra has no floats

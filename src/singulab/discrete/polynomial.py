@@ -128,7 +128,9 @@ def _monomial(c: np.generic, axes: Sequence[np.ndarray], powers: tuple[int, ...]
 
 def _number(value: object) -> float:
     """A plain number as a float; infinity for anything else."""
-    return float(value) if type(value) in (int, float) and abs(value) < 1e300 else math.inf  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.inf
+    return float(value) if abs(value) < 1e300 else math.inf
 
 
 def _read(node: ast.expr, variables: tuple[str, ...]) -> dict[tuple[int, ...], Fraction]:
