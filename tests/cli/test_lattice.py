@@ -79,7 +79,7 @@ def test_people_read_a_table(capsys):
         (["--polynomial", "sin(x)"], "a polynomial is made of"),
         (["--polynomial", "x", "--figure", "a.png"], "--figure draws θ₁θ₂"),
         (["--polynomial", "x*y", "--point", "0"], "2 variables need a point"),
-        (["--polynomial", "x*y", "--point", "a", "0"], "point must be"),
+        (["--polynomial", "x*y", "--point", "a", "0"], "a coordinate of point must be a number"),
         (["--point", "0", "0"], "--point belongs to --polynomial"),
         (["--figure", "a.txt"], "must end in .png"),
     ],
