@@ -108,7 +108,7 @@ def row(
     check: bool = True,
     passed: bool | None = None,
 ) -> Row:
-    """One number; a check if ``passed`` is a bool, or if ``check`` and something is expected of a number with an error."""
+    """One number; a check if ``passed`` is a bool, or if something is expected of it and it has an error."""
     z = (value - expected) / se if expected is not None and se > 0 else None
     if passed is None and z is not None and check:
         passed = bool(abs(z) <= FAR_OFF)
