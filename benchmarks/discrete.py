@@ -5,8 +5,7 @@
 * ``lattice``: θ₁θ₂ counted exactly on a grid of (η, ε), beside the closed form of each regime;
 * ``enumeration``: every setting of a network of ±1 sign units, 2³⁰ of them, and checks of the count;
 * ``boolean``: the 7-40-40-1 system of Valle-Pérez et al., 10⁷ draws, its throughput against drawing the weights and
-  multiplying the matrices, both measured in turns in the same run;
-* ``claims``: every number of ``discrete.EVIDENCE``.
+  multiplying the matrices, both measured in turns in the same run.
 
 The draws are kept in ``--state``; a run that reaches ``--max-seconds`` stops there, and the next one goes on.
 """
@@ -25,7 +24,6 @@ import torch
 
 from singulab.cli.bench import BenchConfig
 from singulab.discrete import (
-    EVIDENCE,
     Gaussian,
     Machine,
     Tally,
@@ -42,7 +40,6 @@ from singulab.discrete import (
     upper_bound,
 )
 from singulab.discrete.network import Layered
-from singulab.evidence import numbers
 from singulab.files import write_atomic
 from singulab.report.discrete_figure import machine as machine_figure
 from singulab.rng import Purpose, fill_normal, generator
@@ -58,7 +55,7 @@ OnProgress = Callable[[str, float], None]
 class Config(BenchConfig):
     """Lattices, an exhaustive enumeration, and the 7-input Boolean system."""
 
-    parts: tuple[str, ...] = ("lattice", "enumeration", "boolean", "claims")  # what is run
+    parts: tuple[str, ...] = ("lattice", "enumeration", "boolean")  # what is run
     num_inputs: int = 4  # of the enumerated network
     num_hidden: int = 5  # sign units of the enumerated network; 4 and 5 make 2³⁰ settings
     num_draws: int = 10_000_000  # of the Boolean system
@@ -69,36 +66,16 @@ class Config(BenchConfig):
     seed: int = 0
     state: Path = Path("runs/bench-discrete")  # where the draws are kept
 
-    def __post_init__(self) -> None:
-        known = ("lattice", "enumeration", "boolean", "claims")
-        if unknown := set(self.parts) - set(known):
-            raise ValueError(f"--parts are {', '.join(known)}, got {', '.join(sorted(unknown))}.")
-
 
 def run(config: Config, on_progress: OnProgress) -> dict[str, Any]:
     """The rows of all parts; passed if every one is."""
     torch.set_num_threads(1)
     parts = {"lattice": lattice, "enumeration": enumeration, "boolean": boolean}
-    claims: list[Row] = []
-    if "claims" in config.parts:
-        claims = decided(config, on_progress)
-    rows = [
-        row for name in config.parts if name in parts for row in parts[name](config, on_progress)
-    ]
-    return {"rows": rows, "claims": claims, "passed": all(row["passed"] for row in rows)}
-
-
-def decided(config: Config, on_progress: OnProgress) -> list[Row]:
-    """The numbers that decide the claims; the ledger of claims judges them."""
-    found = []
-    for number, (claim, experiments) in enumerate(EVIDENCE.items()):
-        on_progress(f"claim {claim}", number / len(EVIDENCE))
-        for experiment in experiments:
-            found += [
-                {"function": experiment.__name__, **one.to_dict()}
-                for one in numbers(experiment, seed=config.seed)
-            ]
-    return found
+    unknown = set(config.parts) - set(parts)
+    if unknown:
+        raise ValueError(f"--parts are {', '.join(parts)}, got {', '.join(sorted(unknown))}.")
+    rows = [row for name in config.parts for row in parts[name](config, on_progress)]
+    return {"rows": rows, "passed": all(row["passed"] for row in rows)}
 
 
 def row(what: str, value: Any, wanted: Any, passed: bool, **more: Any) -> Row:

@@ -1,4 +1,4 @@
-"""SGD as a Markov chain against its exact laws, and the numbers that decide the claims about it.
+"""SGD as a Markov chain against its exact laws.
 
     singulab bench dynamics
 
@@ -8,7 +8,7 @@ singular point, 40 000 replicas each. ``rate``: effective temperature beside the
 rate and the stability limit. ``regions``: temperature by place under noise that grows with the distance, and under
 noise that does not. ``noise``: C(w) of a network, exact and streamed, and the mean squared gradient against the size.
 ``ring``: replicas under homoskedastic and state-dependent noise beside the exact law of their chain, on the way and at
-the end. ``claims``: every number of ``dynamics.EVIDENCE``.
+the end.
 
 A row holds if the value is within 4 of its errors of what is expected, where its error is a Monte Carlo error; within
 the tolerance where one is stated; or if its p-value is above 10⁻⁴. Rows without an expectation are findings.
@@ -26,7 +26,6 @@ from torch import nn
 
 from singulab.cli.bench import BenchConfig
 from singulab.dynamics import (
-    EVIDENCE,
     Control,
     GaussianRegression,
     LinearProblem,
@@ -50,7 +49,7 @@ from singulab.dynamics import (
     streamed_noise,
 )
 from singulab.dynamics.width import Scaling
-from singulab.evidence import FAR_OFF, numbers
+from singulab.evidence import FAR_OFF
 
 ALARM = 1e-4  # p-value
 CURVATURES = (1.0, 0.5, 0.25, 0.1)
@@ -72,7 +71,6 @@ class Config(BenchConfig):
         "regions",
         "noise",
         "ring",
-        "claims",
     )
     num_replicas: int = 2048  # of stationary laws
     label_noise_replicas: int = 40_000
@@ -401,19 +399,6 @@ def _ring(config: Config, report: Progress) -> tuple[list[Row], Any]:
     return rows, evidence
 
 
-def _claims(config: Config, report: Progress) -> tuple[list[Row], Any]:
-    rows, evidence = [], []
-    for number, (claim, experiments) in enumerate(EVIDENCE.items()):
-        report(f"claim {claim}", number / len(EVIDENCE))
-        for experiment, one in ((e, n) for e in experiments for n in numbers(e, seed=config.seed)):
-            # Theory here is exact only in part, so nothing but the parts above is a check.
-            rows.append(
-                row(f"{claim}: {one.quantity}", one.value, one.se, one.theory) | {"passed": None}
-            )
-            evidence.append({"function": experiment.__name__, **one.to_dict()})
-    return rows, evidence
-
-
 PARTS: dict[str, Callable[[Config, Progress], tuple[list[Row], Any]]] = {
     "stationary": _stationary,
     "label noise": _label_noise,
@@ -421,5 +406,4 @@ PARTS: dict[str, Callable[[Config, Progress], tuple[list[Row], Any]]] = {
     "regions": _regions,
     "noise": _noise,
     "ring": _ring,
-    "claims": _claims,
 }

@@ -134,7 +134,7 @@ NEWER: dict[
     ),
     "formula": ([], [named | words, few, few], {"--rank": few, "--phi": some}),
     "volume": (
-        ["--particles", "64", "--levels", "4"],
+        ["--particles", "64", "--levels", "8"],
         [formulas],
         {
             "--half": some,
@@ -188,7 +188,7 @@ NEWER: dict[
         },
     ),
     "stationary": (
-        ["--num-replicas", "8", "--relaxations", "1"],
+        ["--num-replicas", "64", "--relaxations", "1"],
         [],
         {
             "--curvatures": some,
