@@ -82,14 +82,14 @@ def row(
     """One number; a check if ``passed`` is a bool or something is expected of a number with an error."""
     z = (value - expected) / se if expected is not None and se > 0 else None
     if passed is None and check and z is not None:
-        passed = bool(abs(z) <= FAR_OFF)
+        passed = abs(z) <= FAR_OFF
     return {
         "quantity": quantity,
         "value": value,
         "se": se,
         "expected": expected,
         "z": z,
-        "passed": passed,
+        "passed": None if passed is None else bool(passed),
     }
 
 
