@@ -68,7 +68,8 @@ def counted(record: Record) -> str:
          f"{float(beside('settings enumerated')['functions']):,.0f} functions"),
         (f"7-40-40-1, {rows['draws']['value']:,} draws",
          f"{work['microseconds per draw']} µs of processor time a draw, "
-         f"{rows['processor time over raw work']['value']:.2f} times that of drawing the weights and multiplying the matrices"),
+         f"{rows['processor time over raw work']['value']:.2f} times that of drawing the weights and multiplying the "
+         "matrices"),
         ("its functions",
          f"both constants on top, P = {top:.3f} together; {float(beside('draws')['functions']):,.0f} met, and "
          f"{rows['mass not met (Good-Turing)']['value']:.3f} of the probability not met"),

@@ -80,6 +80,8 @@ def test_people_read_a_table(capsys):
         (["--polynomial", "x", "--figure", "a.png"], "--figure draws θ₁θ₂"),
         (["--polynomial", "x*y", "--point", "0"], "2 variables need a point"),
         (["--polynomial", "x*y", "--point", "a", "0"], "a coordinate of point must be a number"),
+        (["--polynomial", "x*y", "--point", "0", "1e-308"], "must lie between 1e-100 and 1e100"),
+        (["--polynomial", "x + x^64", "--eps", "1e-90", "--radius", "1e-90"], "over 300 orders"),
         (["--point", "0", "0"], "--point belongs to --polynomial"),
         (["--figure", "a.txt"], "must end in .png"),
     ],
