@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.systems import reduced_rank_rlct, systems
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -27,7 +29,7 @@ def generalisation():
 def made(generalisation):
     """The first system, kind and unkind, with few runs."""
     config = generalisation.Config(num_runs=256, num_posterior=512)
-    system = generalisation.systems(config)[0]
+    system = systems(1)[0]
     found = generalisation.fibres(system.machine)
     return {
         name: generalisation.task(config, system, found, name, target)
@@ -50,8 +52,8 @@ def test_low_lambda_has_the_mass_and_generalises_by_the_target(made):
     assert "error of SGD" in facts
 
 
-def test_ranks_have_the_lambda_of_the_formula(generalisation):
-    rlct = generalisation.reduced_rank_rlct((3, 2, 2))
+def test_ranks_have_the_lambda_of_the_formula():
+    rlct = reduced_rank_rlct((3, 2, 2))
     matrices = np.array([[0, 0, 0, 0, 0, 0], [1, 2, 2, 4, 0, 0], [1, 0, 0, 1, 0, 0]])
     assert rlct(matrices).tolist() == [2.0, 2.5, 3.0]
 
