@@ -63,13 +63,19 @@ reproduce: $(READY)
 	$(BIN)/singulab bench volume
 	$(BIN)/singulab bench bayes
 	$(BIN)/singulab bench discrete
+	$(BIN)/singulab bench boltzmann
+	$(BIN)/singulab bench generalisation
+	$(BIN)/singulab bench precision
 	$(BIN)/singulab bench dynamics
+	$(BIN)/singulab bench evidence
 
-# docs/reference.md from the docstrings, README's truth table, docs/trust.md and the tables of docs/exact.md and
-# docs/dynamics.md from the records; tests fail when one is out of date
+# docs/reference.md from the docstrings, README's truth table, docs/trust.md and the tables of docs/exact.md,
+# docs/dynamics.md, docs/discrete.md and docs/evidence.md from the records; tests fail when one is out of date
 docs: $(READY)
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_truth.py
 	$(BIN)/python docs/make_trust.py
 	$(BIN)/python docs/make_dynamics.py
+	$(BIN)/python docs/make_discrete.py
+	$(BIN)/python docs/make_evidence.py
 	$(BIN)/python docs/make_exact.py

@@ -1,4 +1,4 @@
-"""SGD as a Markov chain against its exact laws, and the numbers that decide the claims about it.
+"""SGD as a Markov chain against its exact laws.
 
     singulab bench dynamics
 
@@ -8,7 +8,7 @@ singular point, 40 000 replicas each. ``rate``: effective temperature beside the
 rate and the stability limit. ``regions``: temperature by place under noise that grows with the distance, and under
 noise that does not. ``noise``: C(w) of a network, exact and streamed, and the mean squared gradient against the size.
 ``ring``: replicas under homoskedastic and state-dependent noise beside the exact law of their chain, on the way and at
-the end. ``claims``: every number of ``dynamics.EVIDENCE``.
+the end.
 
 A row holds if the value is within 4 of its errors of what is expected, where its error is a Monte Carlo error; within
 the tolerance where one is stated; or if its p-value is above 10⁻⁴. Rows without an expectation are findings.
@@ -26,7 +26,6 @@ from torch import nn
 
 from singulab.cli.bench import BenchConfig
 from singulab.dynamics import (
-    EVIDENCE,
     Control,
     GaussianRegression,
     LinearProblem,
@@ -49,8 +48,9 @@ from singulab.dynamics import (
     stationary,
     streamed_noise,
 )
+from singulab.dynamics.width import Scaling
+from singulab.evidence import FAR_OFF
 
-FAR_OFF = 4.0  # errors
 ALARM = 1e-4  # p-value
 CURVATURES = (1.0, 0.5, 0.25, 0.1)
 BATCH_SIZE = 4
@@ -71,7 +71,6 @@ class Config(BenchConfig):
         "regions",
         "noise",
         "ring",
-        "claims",
     )
     num_replicas: int = 2048  # of stationary laws
     label_noise_replicas: int = 40_000
@@ -348,9 +347,10 @@ def _noise(config: Config, report: Progress) -> tuple[list[Row], Any]:
                 passed=bool(lost[0] > -1e-12 and lost[-1] <= bound)),
         ]  # fmt: skip
     widths = (8, 16, 32, 64, 128)
-    for place, (scaling, expected) in enumerate((("standard", -0.5), ("ntk", -1.0))):
+    scalings: tuple[tuple[Scaling, float], ...] = (("standard", -0.5), ("ntk", -1.0))
+    for place, (scaling, expected) in enumerate(scalings):
         report(scaling, (1 + place) / 3)
-        scan = mean_squared_gradient(widths, scaling=scaling, seed=config.seed)  # type: ignore[arg-type]
+        scan = mean_squared_gradient(widths, scaling=scaling, seed=config.seed)
         for count, square in zip(scan.num_weights, scan.mean_squares, strict=True):
             rows.append(row(f"{scaling}, {count} weights: mean squared gradient", *square, None))
         rows.append(row(f"{scaling}: its exponent in the size", *scan.exponent(), expected))
@@ -399,19 +399,6 @@ def _ring(config: Config, report: Progress) -> tuple[list[Row], Any]:
     return rows, evidence
 
 
-def _claims(config: Config, report: Progress) -> tuple[list[Row], Any]:
-    rows, evidence = [], []
-    for number, (claim, function) in enumerate(EVIDENCE.items()):
-        report(f"claim {claim}", number / len(EVIDENCE))
-        for one in function(seed=config.seed):
-            # Theory here is exact only in part, so nothing but the parts above is a check.
-            rows.append(
-                row(f"{claim}: {one.quantity}", one.value, one.se, one.theory) | {"passed": None}
-            )
-            evidence.append(one.to_dict())
-    return rows, evidence
-
-
 PARTS: dict[str, Callable[[Config, Progress], tuple[list[Row], Any]]] = {
     "stationary": _stationary,
     "label noise": _label_noise,
@@ -419,5 +406,4 @@ PARTS: dict[str, Callable[[Config, Progress], tuple[list[Row], Any]]] = {
     "regions": _regions,
     "noise": _noise,
     "ring": _ring,
-    "claims": _claims,
 }

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/dynamics.md between the marks `dynamics` from the newest record of `bench dynamics`.
+"""Writes the table of docs/dynamics.md between the marks `dynamics` from the newest record of `bench dynamics`.
 
 Nothing is computed here.
 """
@@ -17,7 +17,7 @@ SECTION = re.compile(f"(?<={re.escape(BEGIN)}).*?(?={re.escape(END)})", re.DOTAL
 
 
 def page() -> str:
-    """The page with its tables up to date."""
+    """The page with its table up to date."""
     text = PAGE.read_text(encoding="utf-8")
     return SECTION.sub(lambda _: section(), text)
 
@@ -33,20 +33,9 @@ def section() -> str:
 
 
 def told(record: dict[str, Any], where: str) -> str:
-    """A record as two tables."""
-    claims = record["evidence"]["claims"]
+    """A record as one table."""
     checked = [row for row in record["rows"] if row["passed"] is not None]
     held = sum(row["passed"] for row in checked)
-    rows = tuple(
-        (
-            str(one["claim"]),
-            one["quantity"],
-            number(one["value"], one["se"]),
-            plain(one["claimed"]),
-            plain(one["theory"]),
-        )
-        for one in claims
-    )
     limits = tuple(
         (row["quantity"], number(row["value"], row["se"]), plain(row["expected"]))
         for row in record["rows"]
@@ -54,19 +43,10 @@ def told(record: dict[str, Any], where: str) -> str:
         or (row["part"] == "stationary" and "η → 0" in row["quantity"])
     )
     return (
-        "\n\n".join(
-            (
-                f"From {where}, made by `singulab bench dynamics` on {record['date'][:10]}; {held} of its "
-                f"{len(checked)} comparisons with exact laws and known numbers hold.",
-                Table(
-                    ("claim", "number", "value", "if the claim is right", "theory"), rows
-                ).markdown(),
-                "Limits at rate 0 of linear regression with H = diag(1, ½, ¼, ⅒) and B = 4, and label noise with "
-                "η = .05, σ = 1 and 1000 steps:",
-                Table(("number", "value", "expected"), limits).markdown(),
-            )
-        )
-        + "\n"
+        f"From {where}, made by `singulab bench dynamics` on {record['date'][:10]}; {held} of its {len(checked)} "
+        "comparisons with exact laws and known numbers hold. These are the limits at rate 0 of linear regression with "
+        "H = diag(1, ½, ¼, ⅒) and B = 4, and label noise with η = .05, σ = 1 and 1000 steps:\n\n"
+        f"{Table(('number', 'value', 'expected'), limits).markdown()}\n"
     )
 
 

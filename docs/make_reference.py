@@ -47,8 +47,11 @@ def entry(name: str, value: Any, depth: int) -> Iterator[str]:
         value = inspect.unwrap(value)
         yield f"```python\n{signature(value)}\n```"
         yield prose(value.__doc__)
-    elif isinstance(value, dict) and all(map(callable, value.values())):
-        yield ", ".join(f"{key}: `{made.__name__}`" for key, made in value.items())
+    elif isinstance(value, dict) and all(isinstance(made, tuple) for made in value.values()):
+        yield ", ".join(
+            f"{key}: {' and '.join(f'`{one.__name__}`' for one in made)}"
+            for key, made in value.items()
+        )
     else:
         yield f"`{value!r}`"
 

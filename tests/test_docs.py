@@ -74,6 +74,16 @@ def test_the_tables_of_dynamics_say_what_the_record_says():
     assert module.number(0.5, 0.0) == "0.5"
 
 
+@pytest.mark.parametrize("name", ["discrete", "evidence"])
+def test_the_tables_of_finite_machines_and_of_claims_say_what_the_records_say(name):
+    spec = importlib.util.spec_from_file_location(f"make_{name}", DOCS / f"make_{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = module.PAGE.read_text(encoding="utf-8")
+    assert text == module.page(), "run `make docs`"
+    assert "There is no record" not in text
+
+
 def test_the_page_of_exact_coefficients_says_what_the_record_says():
     spec = importlib.util.spec_from_file_location("make_exact", DOCS / "make_exact.py")
     module = importlib.util.module_from_spec(spec)

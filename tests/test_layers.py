@@ -14,6 +14,7 @@ LAYERS = (
         "ahead",
         "errors",
         "environment",
+        "evidence",
         "files",
         "fingerprint",
         "fits",
@@ -42,8 +43,8 @@ USERS_OF_ZOO = {"zoo", "cli"}
 BESIDE = {
     "exact": {"errors"},
     "bayes": {"errors", "exact", "fits", "rng"},
-    "discrete": {"errors", "rng"},
-    "dynamics": {"errors", "rng"},
+    "discrete": {"errors", "evidence", "rng"},
+    "dynamics": {"errors", "evidence", "rng"},
 }
 USERS_OF_BESIDE = {"zoo", "report", "cli"}
 FORBIDDEN = {"exact": {"numpy", "scipy", "torch"}}  # algebra has no floats

@@ -1,10 +1,14 @@
 import json
+import signal
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from singulab.cli.main import main
 from singulab.discrete import Tally, fibres, sign_network
+from singulab.files import read_state
 
 module = sys.modules["singulab.discrete.fibres"]
 
@@ -138,6 +142,85 @@ def test_an_interrupted_count_resumes(capsys, monkeypatch):
     assert found == told(capsys, "--widths", "4", "3", "1")
 
 
+COUNT = [
+    "--widths",
+    "2",
+    "3",
+    "1",
+    "--weights",
+    "ternary",
+    "--activation",
+    "relu",
+    "--biases",
+    "hidden",
+]
+KILLED = """
+import os, signal, sys, threading, time
+
+import torch
+
+import singulab.discrete
+from singulab.cli.main import main
+
+torch.set_num_threads(1)
+module = sys.modules["singulab.discrete.fibres"]
+module.SHARE, module.KEEP_SECONDS = 1, 0.05
+delay = float(sys.argv[1])
+
+
+begin = module._total
+
+
+def kill():
+    time.sleep(delay)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def begun(*arguments):
+    if delay:
+        threading.Thread(target=kill, daemon=True).start()
+    return begin(*arguments)
+
+
+module._total = begun
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def counted(*flags, killed_after=0.0):
+    """What the command says in a process of its own, or None if it was killed before it could."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(killed_after), "fibres", *COUNT, "--json", *flags],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+@pytest.mark.parametrize(
+    "kills, seed", [(1, 0), pytest.param(12, 1, marks=pytest.mark.slow)], ids=["once", "often"]
+)
+def test_a_count_killed_at_random_points_is_that_of_an_undisturbed_one(
+    tmp_path, capsys, kills, seed
+):
+    random, state, reached = np.random.default_rng(seed), tmp_path / "r" / "tally.state", []
+    for _ in range(kills):
+        found = counted("--run", str(tmp_path / "r"), killed_after=random.uniform(0.1, 0.4))
+        if found is not None:
+            break
+        if state.exists():  # whole, whenever the process died
+            tally = Tally.of_arrays({n: t.numpy() for n, t in read_state(state)[0].items()})
+            assert tally.counts.sum() == tally.done
+            reached.append(tally.done)
+    assert reached
+    assert reached == sorted(reached)
+    assert 0 < reached[0] < 3**12
+    whole = told(capsys, *COUNT)
+    assert counted("--run", str(tmp_path / "r")) == whole
+    assert whole["total"] == 3**12
+
+
 def test_a_folder_of_another_machine_is_refused(capsys):
     told(capsys, "--widths", "2", "3", "1", "--run", "r")
     error = told(capsys, "--widths", "2", "1", "1", "--run", "r", code=2)["error"]
@@ -157,17 +240,17 @@ def test_a_damaged_state_is_named(capsys, tmp_path):
 @pytest.mark.parametrize(
     "flags, sentence",
     [
-        (["--widths", "7", "40", "1"], "at most 2^36 are enumerated"),
+        (["--widths", "7", "40", "1"], "at most 2^36 are enumerated; give --draws to sample it"),
         (["--widths", "3", "999999999", "1"], "at most 2^36 are enumerated"),
-        (["--weights", "gaussian", "--activation", "relu"], "give num_draws"),
+        (["--weights", "gaussian", "--activation", "relu"], "enumerate; give --draws"),
         (["--weights", "quaternary"], "--weights is binary"),
         (["--weights", "grid:1"], "at least 2 levels"),
         (["--weights", "float32"], "2^32 patterns"),
-        (["--activation", "step"], "relu, tanh, sign or linear"),
-        (["--biases", "some"], "hidden, all or none"),
+        (["--activation", "step"], "sign"),
+        (["--biases", "some"], "hidden"),
         (["--widths", "3"], "--widths needs"),
         (["--widths", "40", "1"], "at most 12"),
-        (["--draws", "0"], "at least 1, got 0"),
+        (["--draws", "0"], "--draws must be at least 1, got 0"),
         (["--show", "-1"], "0 or more"),
         (["--figure", "a.txt"], "must end in .png"),
     ],

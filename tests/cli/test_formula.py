@@ -59,8 +59,8 @@ def test_every_formula_of_numbers_is_a_command_with_help(capsys):
 @pytest.mark.parametrize(
     "flags, sentence",
     [
-        ([], "needs the name of one"),
-        (["nothing"], "got 'nothing'"),
+        ([], "formula needs a name; the formulas are deep-linear"),
+        (["nothing"], "There is no formula 'nothing'; the formulas are"),
         (["deep-linear", "5"], "two or more positive numbers"),
         (["reduced-rank", "2", "2", "2", "5"], "rank must lie between"),
         (["tanh-network", "x"], "x"),

@@ -78,6 +78,133 @@ FLAGS = {
     "--run": paths,
 }
 
+FORMULAS = [
+    "x*y", "x^2 + y^2", "1/0", "x^-1", "x^0.5", "x^99999", "x**1e9", "x^y", "0", "1", "nan*x", "inf", "x*y,", ",",
+    "sin(x)", "__import__('os')", "x = 1", "λ·x²", "x*y*", "(" * 5000, "9" * 5000 + "*x", "1e400*x", "x/0", "0*x",
+    "-x^2", "abs(x)", "x^2 + 1e-300", "2x", "x y", "x;y", "lambda: x",
+]  # fmt: skip
+formulas = (
+    st.sampled_from(FORMULAS)
+    | st.sampled_from(["x*y", "x^2 + y^2", "x^4", "(x^2 - y^3)^2"])
+    | words
+)
+GOOD = ["0.5", "1", "2", "3"]  # beside these what is bad gets further than to the first look
+some = st.sampled_from(GOOD) | st.sampled_from(
+    ["0", "-1", "nan", "inf", "1e308", "1e-308", "1e20", "1e400", "λ"]
+)
+few = st.sampled_from(["1", "2", "3"]) | st.sampled_from(
+    ["0", "-1", "1.5", "nan", "1" + "0" * 30, "9" * 5000, "λ"]
+)
+coarse = st.sampled_from(["0.5", "1/3", "0.01"]) | st.sampled_from(
+    ["-0.01", "0", "1e-400", "1e400", "1/0", "9" * 5000, "nan", "λ"]
+)
+places = st.sampled_from(
+    [
+        "x=0",
+        "x=1",
+        "x=",
+        "=1",
+        "x",
+        "x=nan",
+        "x=1e400",
+        "x=1/0",
+        "x=0:",
+        "x=1:-1",
+        "x=:",
+        "λ=0",
+        "y=-1:1",
+    ]
+)
+drawings = st.sampled_from(["a.txt", "folder", "file/a.png", "a.png", "folder/b.svg"]) | paths
+named = st.sampled_from(["deep-linear", "reduced-rank", "tanh-network", "monomial", "regular"])
+# Of each newer command: what makes it quick, what stands without a flag, and its flags.
+NEWER: dict[
+    str, tuple[list[str], list[st.SearchStrategy[str]], dict[str, st.SearchStrategy[str]]]
+] = {
+    "rlct": (
+        ["--time-limit", "0.2"],
+        [formulas],
+        {
+            "--at": places,
+            "--domain": places,
+            "--box": places,
+            "--prior": formulas,
+            "--time-limit": st.sampled_from(["0", "-1", "nan", "1e-308", "λ"]),
+        },
+    ),
+    "formula": ([], [named | words, few, few], {"--rank": few, "--phi": some}),
+    "volume": (
+        ["--particles", "64", "--levels", "8"],
+        [formulas],
+        {
+            "--half": some,
+            "--center": some,
+            "--minimum": some,
+            "--particles": few,
+            "--levels": few,
+            "--seed": counts,
+            "--figure": drawings,
+        },
+    ),
+    "jump": (
+        [],
+        [],
+        {
+            "--wells": some,
+            "--heights": some,
+            "--curvatures": some,
+            "--prior": words | st.just("uniform"),
+            "--deviation": some,
+            "--n": some,
+            "--figure": drawings,
+        },
+    ),
+    "lattice": (
+        [],
+        [],
+        {
+            "--eta": coarse,
+            "--eps": coarse,
+            "--radius": coarse,
+            "--polynomial": formulas,
+            "--point": some,
+            "--figure": drawings,
+        },
+    ),
+    "fibres": (
+        ["--draws", "20"],
+        [],
+        {
+            "--widths": few,
+            "--weights": st.sampled_from(["gaussian", "grid:2", "grid:99999", "grid:λ", "float16"])
+            | words,
+            "--activation": words | st.just("relu"),
+            "--biases": words | st.just("all"),
+            "--draws": few,
+            "--seed": counts,
+            "--show": counts,
+            "--run": paths,
+            "--figure": drawings,
+        },
+    ),
+    "stationary": (
+        ["--num-replicas", "64", "--relaxations", "1"],
+        [],
+        {
+            "--curvatures": some,
+            "--batch-size": counts,
+            "--label-noise": some,
+            "--noises": words | st.just("completed"),
+            "--rates": some,
+            "--num-replicas": few,
+            "--relaxations": few,
+            "--tolerance": some,
+            "--seed": counts,
+            "--figure": drawings,
+        },
+    ),
+}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _here(tmp_path_factory) -> Iterator[Path]:
@@ -118,7 +245,7 @@ def answered(arguments: list[str]) -> int:
 
 def any_flags() -> st.SearchStrategy[list[str]]:
     """Up to three flags of ``measure`` with values of all sorts."""
-    names = st.lists(st.sampled_from(sorted(FLAGS)), min_size=1, max_size=3, unique=True)
+    names = st.lists(st.sampled_from(sorted(FLAGS)), min_size=1, max_size=2, unique=True)
     return names.flatmap(
         lambda some: st.tuples(*(FLAGS[name] for name in some)).map(
             lambda values: [part for pair in zip(some, values, strict=True) for part in pair]
@@ -137,6 +264,30 @@ def test_measure_answers_any_flags(flags):
 @given(flags=any_flags())
 def test_measure_answers_many_more_flags(flags):
     answered([*MEASURE, *flags])
+
+
+@st.composite
+def newer(draw: st.DrawFn) -> list[str]:
+    """A newer command with up to two flags, each with one to three values of all sorts."""
+    command = draw(st.sampled_from(sorted(NEWER)))
+    quick, plain, flags = NEWER[command]
+    names = draw(st.lists(st.sampled_from(sorted(flags)), max_size=2, unique=True))
+    values = [[n, *draw(st.lists(flags[n], min_size=1, max_size=3))] for n in names]
+    bases = [quick[k : k + 2] for k in range(0, len(quick), 2) if quick[k] not in names]
+    return [command, *map(draw, plain), *(word for part in (*bases, *values) for word in part)]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(arguments=newer())
+def test_newer_commands_answer_any_flags(arguments):
+    answered(arguments)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(arguments=newer())
+def test_newer_commands_answer_many_more_flags(arguments):
+    answered(arguments)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from singulab.discrete import evidence
-from singulab.discrete.evidence import Evidence
+from singulab.evidence import Evidence, numbers
 
 QUICK = [
     evidence.parameters_of_one_function,
@@ -19,6 +19,7 @@ QUICK = [
     evidence.square_mass,
     evidence.square_share,
     evidence.hessian_at_crossing,
+    evidence.multiplicity_at_equal_rank,
     evidence.enumerable_at_float_precision,
     evidence.second_best_fits,
     evidence.exponent_of_flat_minimum,
@@ -35,11 +36,6 @@ SLOW = [
 ]
 
 
-def all_of(experiment) -> list[Evidence]:
-    found = experiment()
-    return list(found) if isinstance(found, tuple) else [found]
-
-
 def holds(found: Evidence) -> bool:
     """Theory within four errors, or within 1 % where the number is an exact count of a finite lattice."""
     if found.theory is None:
@@ -49,14 +45,14 @@ def holds(found: Evidence) -> bool:
 
 @pytest.mark.parametrize("experiment", QUICK, ids=lambda e: e.__name__)
 def test_exact_numbers_are_those_of_the_theory(experiment):
-    for found in all_of(experiment):
+    for found in numbers(experiment):
         assert holds(found), found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", SLOW, ids=lambda e: e.__name__)
 def test_measured_numbers_are_those_of_the_theory(experiment):
-    for found in all_of(experiment):
+    for found in numbers(experiment):
         assert holds(found), found
 
 
@@ -85,8 +81,15 @@ def test_the_claims_that_are_wrong_are_told_from_the_theory():
 
 
 def test_the_published_masses_of_the_square():
-    assert evidence.square_mass(1e6).value == pytest.approx(0.416, abs=5e-4)
-    assert evidence.square_mass(1e12).value == pytest.approx(0.689, abs=5e-4)
+    million, billion_thousands = evidence.square_mass((1e6, 1e12))
+    assert million.value == pytest.approx(0.416, abs=5e-4)
+    assert billion_thousands.value == pytest.approx(0.689, abs=5e-4)
+
+
+def test_levels_that_crowd_around_0_make_0_more_probable():
+    half, uniform, brain, its_uniform = evidence.enumerable_at_float_precision()
+    assert half.value < uniform.value - 4
+    assert brain.value < its_uniform.value - 6
 
 
 def test_the_temperature_at_which_second_best_fits_vanish_solves_its_equation():

@@ -285,6 +285,7 @@ def test_what_is_told_is_json(samples):
             "about 2\\^2001 settings",
         ),
         (lambda: fibres(sign_network(2, 3), num_draws=0), "at least 1, got 0"),
+        (lambda: fibres(sign_network(2, 3), num_draws=10**30), "at most 2\\^36"),
         (lambda: fibres(sign_network(2, 3), start=Tally.empty(2)), "of another machine"),
         (lambda: fibres(sign_network(2, 1), start=done(4096)), "more than the"),
         (

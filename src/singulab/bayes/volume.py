@@ -62,6 +62,8 @@ class VolumeCurve:
     @property
     def inflation(self) -> Float[np.ndarray, " level"]:
         """How many times further the populations spread than with perfect mixing, per level, ≥ 1."""
+        if self.log_epsilon.shape[1] < 2:  # one level has no step to compare
+            return np.ones(self.log_epsilon.shape[1])
         steps = -np.diff(self.log_epsilon, axis=1, prepend=np.nan)
         steps[:, 0] = steps[:, 1]
         last = steps.shape[1]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from singulab.discrete.machine import Machine
     from singulab.discrete.tally import Tally
 
+Activation = Literal["sign", "relu", "tanh", "linear"]
 _STATE = "tally.state"
 _MOST_COMPLEXITIES = 20_000  # functions whose C_LZ is computed, the most frequent first
 
@@ -36,8 +37,8 @@ class Config(CommandConfig):
     weights: str = (
         "binary"  # binary, ternary, gaussian, grid:LEVELS, or a format such as float8_e4m3fn
     )
-    activation: str = "sign"  # sign, relu, tanh, linear
-    biases: str = "hidden"  # hidden, all or none
+    activation: Activation = "sign"  # of the hidden units
+    biases: Literal["hidden", "all", "none"] = "hidden"  # which layers have biases
     signed: bool = False  # inputs are −1 and 1, not 0 and 1; always so with sign units
     draws: int | None = None  # so many random settings in the place of all
     seed: int = 0  # of the draws
@@ -48,8 +49,6 @@ class Config(CommandConfig):
     def __post_init__(self) -> None:
         if self.figure is not None and self.figure.suffix not in (".png", ".svg", ".pdf"):
             raise ValueError(f"--figure must end in .png, .svg or .pdf, got {str(self.figure)!r}.")
-        if self.biases not in ("hidden", "all", "none"):
-            raise ValueError(f"--biases is hidden, all or none, got {self.biases!r}.")
         if self.show < 0 or self.seed < 0:
             raise ValueError("--show and --seed are 0 or more.")
         if len(self.widths) < 2 or min(self.widths) < 1 or self.widths[0] > 12:
@@ -75,14 +74,17 @@ def run(config: Config, console: Console) -> Outcome:
             left = (total - done) / rate if rate > 0 else float("nan")
             show(Progress("", done, total, float("nan"), left, None, None))
 
-        found = fibres(
-            machine,
-            num_draws=config.draws,
-            seed=config.seed,
-            start=start,
-            keep=keep,
-            on_progress=on_progress,
-        )
+        try:
+            found = fibres(
+                machine,
+                num_draws=config.draws,
+                seed=config.seed,
+                start=start,
+                keep=keep,
+                on_progress=on_progress,
+            )
+        except ValueError as error:  # its sentences speak of arguments; here they are flags
+            raise ValueError(str(error).replace("num_draws", "--draws")) from None
     data = _data(config, found, machine)
     _say(console, found, data)
     if config.figure is not None:

@@ -46,8 +46,10 @@ def subcommand(flags: Sequence[str]) -> tuple[Formula, str, list[str]]:
         )
     name = flags[0].replace("-", "_") if flags else ""
     if name not in names():
-        given = f", got {flags[0]!r}" if flags else ""
-        raise ValueError(f"formula needs the name of one, {', '.join(names())}{given}.")
+        known = ", ".join(name.replace("_", "-") for name in names())
+        named = flags and not flags[0].startswith("-")
+        wrong = f"There is no formula {flags[0]!r}" if named else "formula needs a name"
+        raise ValueError(f"{wrong}; the formulas are {known}.")
     function = getattr(formulas, name)
     config = _config(function)
 

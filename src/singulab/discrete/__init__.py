@@ -25,6 +25,7 @@ from singulab.discrete.complexity import (
     formula_size,
     lempel_ziv,
 )
+from singulab.discrete.evidence import EVIDENCE
 from singulab.discrete.fibres import Fibres, Flexibility, Unseen, fibres
 from singulab.discrete.generalisation import Comparison, Interpolants, comparison, interpolants
 from singulab.discrete.lattice import (
@@ -80,6 +81,7 @@ from singulab.discrete.tally import Tally
 from singulab.discrete.training import Optimiser, Trained, trained
 
 __all__ = [
+    "EVIDENCE",
     "Agreement",
     "Argmax",
     "BitCost",

@@ -6,8 +6,7 @@ Claims are numbered as in the ledger of the project: 1 to 22 belong to the post.
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -23,21 +22,7 @@ from singulab.discrete.outputs import Rounding, text
 from singulab.discrete.precision import rounded, vanishing_pairs
 from singulab.discrete.simplicity import spearman
 from singulab.discrete.training import Optimiser, trained
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """One number, its standard error, and what the theory beside the claim says it is."""
-
-    claim: int
-    quantity: str
-    value: float
-    se: float  # 0 where the number is an exact count
-    theory: float | None = None  # what holds if the theory does
-    claimed: float | None = None  # what would hold if the claim did
-
-    def to_dict(self) -> dict[str, float | int | str | None]:
-        return dict(vars(self))
+from singulab.evidence import Evidence, Experiment
 
 
 def boltzmann_law(*, beta: float = 0.7, num_chains: int = 20_000, seed: int = 0) -> Evidence:
@@ -191,27 +176,29 @@ def share_in_fine_lattice(eta: Number = "1e-4", mesh: Number = "1e-7") -> Eviden
     )
 
 
-def square_mass(num_data: float = 1e6, side: float = 0.1) -> Evidence:
-    """Claim 8: the origin is privileged. The mass of |x|, |y| ≤ side under e^{−nx²y²} on [−1, 1]².
+def square_mass(sizes: Sequence[float] = (1e6, 1e12), side: float = 0.1) -> tuple[Evidence, ...]:
+    """Claim 8: the origin is privileged. The mass of |x|, |y| ≤ side under e^{−nx²y²} on [−1, 1]², for several n.
 
     ∫ over y is an error function, and that over log x is done by Gauss–Legendre; the error is the difference
     to half as many nodes. It tends to 1 with n, like 1 − 4 log(1/side)/(log n + γ_E + log 4).
     """
 
-    def mass(reach: float, num_nodes: int) -> float:
+    def mass(num_data: float, reach: float, num_nodes: int) -> float:
         node, weight = np.polynomial.legendre.leggauss(num_nodes)
         low, high = math.log(reach) - 40, math.log(reach)
         x = np.exp((high - low) / 2 * node + (high + low) / 2)
         inner = torch.erf(torch.from_numpy(x * reach * math.sqrt(num_data))).numpy()
         return float((high - low) / 2 * weight @ inner)
 
-    value, rough = (mass(side, k) / mass(1.0, k) for k in (400, 200))
-    euler = 0.577_215_664_901_532_9
-    theory = 1 - 4 * math.log(1 / side) / (math.log(num_data) + euler + math.log(4))
-    return Evidence(
-        claim=8, quantity=f"mass of the square of side {side:g} at n = {num_data:g}",
-        value=value, se=abs(value - rough), theory=theory,
-    )  # fmt: skip
+    found = []
+    for n in sizes:
+        value, rough = (mass(n, side, k) / mass(n, 1.0, k) for k in (400, 200))
+        theory = 1 - 4 * math.log(1 / side) / (math.log(n) + np.euler_gamma + math.log(4))
+        found.append(
+            Evidence(claim=8, quantity=f"mass of the square of side {side:g} at n = {n:g}",
+                     value=value, se=abs(value - rough), theory=theory)
+        )  # fmt: skip
+    return tuple(found)
 
 
 def square_share(eta: Number = "1e-6", mesh: Number = "1e-8", side: Number = "0.1") -> Evidence:
@@ -277,6 +264,28 @@ def exponent_against_rank() -> tuple[Evidence, ...]:
     )
 
 
+def multiplicity_at_equal_rank(mesh: Number = "1/2000") -> tuple[Evidence, ...]:
+    """Claim 12: x²y² and (x² + y²)² share rank 0 and λ = ½ and differ in m, so that rank cannot tell their volumes.
+
+    V(η)/η^λ grows by log(η₁/η₂)·(its coefficient) between two η if m = 2, and stays if m = 1. For K = x²y² the area is
+    4√η(1 + ½log(1/η)), for (x² + y²)² it is π√η.
+    """
+    high, low = 1e-2, 1e-4
+    found = []
+    for polynomial, area in (
+        ("x*y", lambda eta: 1 + math.log(1 / eta) / 2),
+        ("x^2 + y^2", lambda eta: 1.0),
+    ):
+        # |p| < η/2 is K = p² below (η/2)².
+        coarse, fine = counts(polynomial, [2 * math.sqrt(high), 2 * math.sqrt(low)], mesh)
+        growth = fine.total / coarse.total * math.sqrt(high / low)
+        found.append(
+            Evidence(claim=12, quantity=f"growth of V(η)/√η of ({polynomial})² from η = 1e-2 to 1e-4",
+                     value=growth, se=0.0, theory=area(low) / area(high))
+        )  # fmt: skip
+    return tuple(found)
+
+
 def hessian_at_crossing(mesh: Number = "0.001") -> Evidence:
     """Claim 13: at a self-intersection the Hessian is not defined. Its largest entry at (0, 0) for K = x²y², exactly.
 
@@ -329,13 +338,26 @@ def exponents_at_singular_points() -> tuple[Evidence, ...]:
     )
 
 
-def enumerable_at_float_precision(name: str = "float16") -> Evidence:
-    """Claim 15: the discrete picture is harder to compute with. c(0) of x·y in a float format, in nats, exactly."""
-    found = vanishing_pairs(name)
-    return Evidence(
-        claim=15, quantity=f"A-complexity of the function 0 of x·y in {name}, nats",
-        value=found.complexity, se=0.0,
-    )  # fmt: skip
+def enumerable_at_float_precision(
+    names: Sequence[str] = ("float16", "bfloat16"),
+) -> tuple[Evidence, ...]:
+    """Claim 15: the discrete picture is harder to compute with. c(0) of x·y in float formats, in nats, exactly.
+
+    Beside each stands c(0) of θ₁θ₂ on a uniform lattice with as many levels, its outputs rounded to the same mesh:
+    levels that crowd around 0 make the function 0 far more probable than levels at equal distances.
+    """
+    found = []
+    for name in names:
+        pairs = vanishing_pairs(name)
+        side = (math.isqrt(pairs.pairs) - 1) // 2
+        even = crossing(f"1/{side}", f"1/{side}")
+        found += [
+            Evidence(claim=15, quantity=f"A-complexity of the function 0 of x·y in {name}, nats",
+                     value=pairs.complexity, se=0.0),
+            Evidence(claim=15, quantity=f"the same on a uniform lattice of {2 * side + 1} levels, nats",
+                     value=math.log((2 * side + 1) ** 2 / even.total), se=0.0),
+        ]  # fmt: skip
+    return tuple(found)
 
 
 def precision_and_generalisation(
@@ -462,7 +484,7 @@ def worst_singularity(num_data: float = 1e8, mesh: float = 1e-6) -> Evidence:
     )  # fmt: skip
 
 
-EVIDENCE: dict[int, tuple[Callable[[], Evidence | tuple[Evidence, ...]], ...]] = {
+EVIDENCE: dict[int, tuple[Experiment, ...]] = {
     2: (boltzmann_law,),
     3: (complexity_correlation,),
     4: (parameters_of_one_function, one_macrostate),
@@ -471,7 +493,7 @@ EVIDENCE: dict[int, tuple[Callable[[], Evidence | tuple[Evidence, ...]], ...]] =
     7: (share_of_origin, share_in_fine_lattice),
     8: (square_mass, square_share),
     11: (exponent_at_rank,),
-    12: (exponent_against_rank,),
+    12: (exponent_against_rank, multiplicity_at_equal_rank),
     13: (hessian_at_crossing,),
     14: (exponents_at_singular_points,),
     15: (enumerable_at_float_precision,),

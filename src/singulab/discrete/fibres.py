@@ -213,6 +213,10 @@ def _total(machine: Machine, num_draws: int | None) -> int:
     if num_draws is not None:
         if num_draws < 1:
             raise ValueError(f"num_draws must be at least 1, got {num_draws}.")
+        if num_draws > MOST_SETTINGS:
+            raise ValueError(
+                f"num_draws must be at most 2^36, got a number of {num_draws.bit_length()} bits."
+            )
         return num_draws
     if isinstance(machine.weights, Gaussian):
         raise ValueError("Gaussian weights are no finite set to enumerate; give num_draws.")

@@ -8,6 +8,7 @@ For θ₁θ₂ on [−R, R]², N = ⌊R/ε⌋ and X the largest integer below η
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -274,10 +275,11 @@ def _slabs(dim: int, half: int) -> Iterator[tuple[list[np.ndarray], np.ndarray]]
 
 
 def _coordinate(value: Number | int) -> Fraction:
-    try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"point must be finite numbers, got {value!r}.") from None
+    told = str(value).strip()
+    if re.fullmatch(r"[+-]?[0._]+(e[+-]?\d+)?", told, re.IGNORECASE):
+        return Fraction(0)
+    sign = -1 if told.startswith("-") else 1
+    return sign * decimal(told.lstrip("+-"), "a coordinate of point")
 
 
 def _ball(centre: Sequence[int], common: int) -> dict[tuple[int, ...], int]:

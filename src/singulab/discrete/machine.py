@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from singulab.discrete.levels import Gaussian, Levels, binary
-from singulab.discrete.network import Layered
+from singulab.discrete.network import Activation, Layered
 from singulab.discrete.outputs import SIGN, Outputs, Symbols, Words
 from singulab.rng import Purpose, fill_normal, generator
 
@@ -160,7 +160,7 @@ def boolean_network(
     widths: tuple[int, ...],
     *,
     weights: Levels | Gaussian | None = None,
-    activation: str = "relu",
+    activation: Activation = "relu",
     biases: tuple[bool, ...] | bool = True,
     signed: bool = False,
     dtype: torch.dtype = torch.float32,
@@ -180,7 +180,7 @@ def boolean_network(
 
     Source: Valle-Pérez, Camargo & Louis, arXiv:1805.08522.
     """
-    network = Layered(widths, activation, biases)  # type: ignore[arg-type]
+    network = Layered(widths, activation, biases)
     return Machine(
         network=network,
         num_weights=network.num_weights,

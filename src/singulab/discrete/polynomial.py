@@ -12,6 +12,7 @@ Terms = Mapping[tuple[int, ...], Fraction]
 
 _MOST_POWER = 64
 _MOST_TERMS = 2_000
+_MOST_VALUE = 10**300
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def at_most(
         coefficients: C by powers.
         axes: an int64 array per variable; their shapes broadcast to that of the points.
         limits: integers ≥ 0.
+
+    Raises:
+        ValueError: values can leave the range of floating point.
     """
     reach = [int(np.abs(axis).max(initial=0)) for axis in axes]
     largest = sum(
@@ -90,6 +94,11 @@ def at_most(
             whole += _monomial(np.int64(c), axes, powers)
         np.abs(whole, out=whole)
         return [whole <= min(limit, 2**62) for limit in limits]
+    if largest >= _MOST_VALUE:
+        raise ValueError(
+            "the polynomial spans over 300 orders of magnitude on this lattice; take a coarser mesh or a lower degree."
+        )
+    limits = [min(limit, largest) for limit in limits]
     real = [axis.astype(np.float64) for axis in axes]
     value, size = np.zeros(shape), np.zeros(shape)
     for powers, c in coefficients.items():
@@ -128,7 +137,9 @@ def _monomial(c: np.generic, axes: Sequence[np.ndarray], powers: tuple[int, ...]
 
 def _number(value: object) -> float:
     """A plain number as a float; infinity for anything else."""
-    return float(value) if type(value) in (int, float) and abs(value) < 1e300 else math.inf  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.inf
+    return float(value) if abs(value) < 1e300 else math.inf
 
 
 def _read(node: ast.expr, variables: tuple[str, ...]) -> dict[tuple[int, ...], Fraction]:

@@ -13,7 +13,7 @@ from singulab.dynamics.chain import (
     simulate,
 )
 from singulab.dynamics.diffusion import Diffusion, total_variation
-from singulab.dynamics.evidence import EVIDENCE, Evidence
+from singulab.dynamics.evidence import EVIDENCE
 from singulab.dynamics.flow import balance, conservation_error, descent, flow
 from singulab.dynamics.gibbs import (
     GibbsTest,
@@ -69,7 +69,6 @@ __all__ = [
     "Control",
     "DataRegression",
     "Diffusion",
-    "Evidence",
     "FullBatch",
     "GaussianRegression",
     "GibbsTest",

@@ -1,13 +1,11 @@
 """The numbers that decide what a post on singular learning theory and its thread claim about SGD.
 
-Every function returns numbers with their errors, beside what they would be if the claim were right and what theory
-says they are. Deciding is left to whoever keeps the ledger of claims; ``EVIDENCE`` is what it calls.
+Claims are numbered as in the ledger of the project. Every function returns numbers with their errors, beside what they
+would be if the claim were right and what theory says they are. Deciding is left to whoever keeps the ledger;
+``EVIDENCE`` is what it calls.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +20,7 @@ from singulab.dynamics.label_noise import (
     noiseless_drift,
 )
 from singulab.dynamics.line import Saturating, spread
-from singulab.dynamics.mean import Mean, mean
+from singulab.dynamics.mean import Mean
 from singulab.dynamics.problem import isotropic
 from singulab.dynamics.rate import post_numbers, rate_advice
 from singulab.dynamics.regression import GaussianRegression
@@ -30,34 +28,10 @@ from singulab.dynamics.ring import RingChain, ring_run
 from singulab.dynamics.stationary import stationary
 from singulab.dynamics.wells import TwoWells
 from singulab.dynamics.width import mean_squared_gradient
-from singulab.rng import Purpose, generator
+from singulab.evidence import Evidence, Experiment
 
 HESSIAN = (1.0, 0.5, 0.25, 0.1)
 BATCH_SIZE = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """One number that bears on a claim."""
-
-    claim: int  # row of the list of claims
-    quantity: str  # what the number is
-    value: float
-    se: float  # 0 if the number is exact
-    claimed: float | None  # what it is if the claim is right; None where the claim names no number
-    theory: float | None  # what theory says
-    how: str  # where the number comes from
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "claim": self.claim,
-            "quantity": self.quantity,
-            "value": self.value,
-            "se": self.se,
-            "claimed": self.claimed,
-            "theory": self.theory,
-            "how": self.how,
-        }
 
 
 def stationary_law(*, num_replicas: int = 2048, seed: int = 0) -> tuple[Evidence, ...]:
@@ -126,7 +100,7 @@ def attraction_to_zero(*, num_replicas: int = 10_000, seed: int = 0) -> tuple[Ev
             quantity="√E[θ₁² − θ₂²] after SGD with label noise",
             value=drift.root_balance.value,
             se=drift.root_balance.se,
-            claimed=0.0,
+            claimed=None,
             theory=drift.second_order,
             how=f"from (1, 0), σ = 1, {how}; theory is second order in η, first order {drift.first_order:.4f}",
         ),
@@ -158,7 +132,7 @@ def mechanism(*, num_replicas: int = 10_000, seed: int = 0) -> tuple[Evidence, .
             quantity="speed along the smooth valley over that along θ₁θ₂",
             value=ratio,
             se=abs(ratio) * relative,
-            claimed=1.0,
+            claimed=None,
             theory=math.log(control.second_order) / math.log(product.second_order),
             how=f"ratio of log E y and log √E[θ₁² − θ₂²]; {how}; theory is second order in η, first order 1",
         ),
@@ -261,16 +235,7 @@ def torus(*, num_replicas: int = 4096, seed: int = 0) -> tuple[Evidence, ...]:
             how="gap of the Fokker–Planck operator, the same mean temperature; se: change from cells twice as wide",
         ),
     ]
-    shares = []
-    for place, diffusion in enumerate((same, own)):
-        run = ring_run(
-            RingChain(diffusion, 0.04),
-            region=wells.flat,
-            num_replicas=num_replicas,
-            seed=seed + place,
-        )
-        shares.append(run.inside)
-    exact = [float(d.stationary() @ wells.flat(d.centers)) for d in (same, own)]
+    shares, exact = _shares_of_the_flat_well(wells, num_replicas, seed)
     found.append(
         Evidence(
             claim=18,
@@ -301,25 +266,8 @@ def torus(*, num_replicas: int = 4096, seed: int = 0) -> tuple[Evidence, ...]:
 def flatness(*, num_replicas: int = 4096, seed: int = 0) -> tuple[Evidence, ...]:
     """Claim 19, the noise of SGD favours flatter points."""
     wells = TwoWells()
-    odds = []
-    for place, diffusion in enumerate((wells.homoskedastic(), wells.state_dependent())):
-        run = ring_run(
-            RingChain(diffusion, 0.04),
-            region=wells.flat,
-            num_replicas=num_replicas,
-            seed=seed + place,
-        )
-        share = run.inside
-        odds.append(
-            Mean(
-                math.log(share.value / (1 - share.value)),
-                share.se / share.value / (1 - share.value),
-            )
-        )
-    exact = [
-        float(d.stationary() @ wells.flat(d.centers))
-        for d in (wells.homoskedastic(), wells.state_dependent())
-    ]
+    shares, exact = _shares_of_the_flat_well(wells, num_replicas, seed)
+    odds = [Mean(math.log(p.value / (1 - p.value)), p.se / p.value / (1 - p.value)) for p in shares]
     drift = label_noise_drift(Product(), num_replicas=num_replicas, seed=seed)
     trace = drift.root_balance.value**2
     return (
@@ -344,37 +292,28 @@ def flatness(*, num_replicas: int = 4096, seed: int = 0) -> tuple[Evidence, ...]
     )
 
 
-def early_stopping(
-    *, radius: float = 0.1, num_replicas: int = 100_000, seed: int = 0
-) -> tuple[Evidence, ...]:
-    """Claim 21, stopping near (0, 0) is better than near (0, 1): loss θ₁²θ₂² at the same distance from each."""
-    if not radius > 0:
-        raise ValueError(f"radius must be positive, got {radius:g}.")
-    angle = 2 * math.pi * generator(seed, Purpose.START).random(num_replicas)
-    x, y = radius * np.cos(angle), radius * np.sin(angle)
-    singular, regular = (x * y) ** 2, (x * (1 + y)) ** 2
-    ratio = float(singular.mean() / regular.mean())
-    se = mean((singular - ratio * regular) / regular.mean()).se
-    exact = (radius**4 / 8) / (radius**2 / 2 + radius**4 / 8)
-    return (
-        Evidence(
-            claim=21,
-            quantity=f"mean loss at distance {radius:g} from (0, 0) over that from (0, 1)",
-            value=ratio,
-            se=se,
-            claimed=None,
-            theory=exact,
-            how=f"{num_replicas} random directions; below 1 if the claim is right",
-        ),
-    )
+def _shares_of_the_flat_well(
+    wells: TwoWells, num_replicas: int, seed: int
+) -> tuple[list[Mean], list[float]]:
+    """Replicas in the flat well under homoskedastic and state-dependent noise, and the exact shares."""
+    shares, exact = [], []
+    for place, diffusion in enumerate((wells.homoskedastic(), wells.state_dependent())):
+        run = ring_run(
+            RingChain(diffusion, 0.04),
+            region=wells.flat,
+            num_replicas=num_replicas,
+            seed=seed + place,
+        )
+        shares.append(run.inside)
+        exact.append(float(diffusion.stationary() @ wells.flat(diffusion.centers)))
+    return shares, exact
 
 
-EVIDENCE: dict[int, Callable[..., tuple[Evidence, ...]]] = {
-    1: stationary_law,
-    9: attraction_to_zero,
-    10: mechanism,
-    17: learning_rate,
-    18: torus,
-    19: flatness,
-    21: early_stopping,
+EVIDENCE: dict[int, tuple[Experiment, ...]] = {
+    1: (stationary_law,),
+    9: (attraction_to_zero,),
+    10: (mechanism,),
+    17: (learning_rate,),
+    18: (torus,),
+    19: (flatness,),
 }

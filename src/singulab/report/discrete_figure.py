@@ -1,6 +1,8 @@
 """Figures of finite machines and lattices; see :mod:`singulab.report.figure` for the house style."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -124,7 +126,7 @@ def simplicity(
             linewidth=1.5,
             label=line["label"],
         )
-    ax.set_ylim(bottom=drawn["one_count"] / 2)
+    ax.set_ylim(bottom=drawn["least"] / 2)
     _decades(ax.yaxis)
     return _finish(ax, drawn)
 
@@ -204,8 +206,14 @@ def precision(found: Sequence[Reading], *, ax: Axes | None = None) -> Axes:
     return _finish(ax, drawn)
 
 
-def _decades(axis: object) -> None:
-    """At most eight labelled powers of ten and nothing between them."""
+def _decades(axis: Any) -> None:
+    """At most eight labelled powers of ten and nothing between them; 1, 2 and 5 of each where there are few."""
     ticker = _matplotlib()[1]
-    axis.set_major_locator(ticker.LogLocator(numticks=8))  # type: ignore[attr-defined]
-    axis.set_minor_locator(ticker.NullLocator())  # type: ignore[attr-defined]
+    low, high = axis.get_view_interval()
+    few = high < 100 * low
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if few else (1,), numticks=8))
+    if few:
+        axis.set_major_formatter(
+            ticker.LogFormatterSciNotation(minor_thresholds=(math.inf, math.inf))
+        )
+    axis.set_minor_locator(ticker.NullLocator())

@@ -10,7 +10,7 @@ from singulab.discrete.fibres import Fibres
 from singulab.discrete.generalisation import Comparison, Interpolants
 from singulab.discrete.lattice import Crossing, Exponent
 from singulab.discrete.precision import Reading
-from singulab.discrete.simplicity import rank_frequency, upper_bound
+from singulab.discrete.simplicity import Bound, rank_frequency, upper_bound
 
 Series = dict[str, Any]
 
@@ -108,9 +108,9 @@ def simplicity(
         else {
             "complexity": ends.tolist(),
             "probability": (2.0 ** bound.at(ends)).tolist(),
-            "label": f"P ≤ 2^(−{bound.slope:.2f}·K {bound.intercept:+.1f})",
+            "label": _bound_label(bound),
         },
-        "one_count": 1 / found.total,
+        "least": float(found.counts[: len(complexity)].min() / found.total),
         "x_label": measure,
         "y_label": "P(f)",
     }
@@ -148,6 +148,11 @@ def precision(found: Sequence[Reading]) -> Series:
         "x_label": "bits of a weight",
         "y_label": "excess loss (nats)",
     }
+
+
+def _bound_label(bound: Bound) -> str:
+    fall = "" if abs(bound.slope) < 0.005 else f" {-bound.slope:+.2f}·C"
+    return f"P ≤ 2^({bound.intercept:.1f}{fall})".replace("-", "−")
 
 
 def _chosen(length: int) -> np.ndarray:
