@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fake_measurement import measurement
 from singulab.development.curve import Curve
 from singulab.development.stages import stages
-from singulab.report import figure, series
+from singulab.report import canvas, figure, series
 from singulab.scale_curve import ScaleCurve
 
 STEPS = (0, 4, 9, 20, 46, 103, 231, 519, 754)
@@ -178,7 +178,7 @@ def test_a_missing_check_is_neither_passed_nor_failed(curve):
 
 def test_drawing_changes_nothing_global(curve, scale):
     before = dict(mpl.rcParams)
-    figure.svg(figure.llc_curve(curve), name="one")
+    canvas.svg(figure.llc_curve(curve), name="one")
     figure.traces_grid({"a": curve.measurements[0], "b": curve.measurements[3]})
     figure.scale_curve(scale)
     assert dict(mpl.rcParams) == before
@@ -210,8 +210,8 @@ def luminance(colour: str) -> float:
 
 
 def test_two_figures_of_one_page_share_no_id_and_ask_for_nothing(curve):
-    first = figure.svg(figure.llc_curve(curve), name="one")
-    second = figure.svg(figure.llc_curve(curve), name="two")
+    first = canvas.svg(figure.llc_curve(curve), name="one")
+    second = canvas.svg(figure.llc_curve(curve), name="two")
     ids = [set(re.findall(r'\bid="([^"]+)"', text)) for text in (first, second)]
     assert ids[0]
     assert not ids[0] & ids[1]
@@ -225,7 +225,7 @@ def test_two_figures_of_one_page_share_no_id_and_ask_for_nothing(curve):
 
 
 def test_the_same_figure_gives_the_same_svg(curve):
-    assert figure.svg(figure.llc_curve(curve), name="one") == figure.svg(
+    assert canvas.svg(figure.llc_curve(curve), name="one") == canvas.svg(
         figure.llc_curve(curve), name="one"
     )
 

@@ -9,7 +9,7 @@ from singulab.development.difference import Difference, difference
 from singulab.development.stages import Stages
 from singulab.environment import environment, installed
 from singulab.measurement import Measurement
-from singulab.report import figure, table
+from singulab.report import canvas, figure, table
 from singulab.report.page import render
 from singulab.report.table import Table, percent, rounded
 from singulab.settings import Settings
@@ -298,7 +298,7 @@ def _figures(findings: Findings) -> Mapping[str, str]:
         "checks": figure.checks(curve),
         "traces": figure.traces_grid(short),
     }
-    return {name: figure.svg(drawing, name=name) for name, drawing in drawn.items()}
+    return {name: canvas.svg(drawing, name=name) for name, drawing in drawn.items()}
 
 
 def _tables(findings: Findings) -> Mapping[str, Any]:

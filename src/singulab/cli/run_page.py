@@ -9,7 +9,7 @@ from singulab.cli.command import Outcome
 from singulab.environment import environment, installed
 from singulab.errors import MissingExtraError
 from singulab.measurement import Measurement
-from singulab.report import figure, table
+from singulab.report import canvas, table
 from singulab.report.page import render, write
 from singulab.report.table import Table, rounded
 from singulab.scale_curve import ScaleCurve
@@ -45,7 +45,7 @@ def page(measured: Measurement | ScaleCurve, outcome: Outcome) -> str:
             "quantity": QUANTITY[first.quantity],
             "passed": outcome.passed,
             "answers": [answer(point) for point in points],
-            "figures": {name: figure.svg(drawn, name=name) for name, drawn in drawings.items()},
+            "figures": {name: canvas.svg(drawn, name=name) for name, drawn in drawings.items()},
             "rungs": rungs(points),
             "checks": {resolution(point): table.checks(point) for point in points},
             "cost": table.cost({resolution(point): point for point in points}),

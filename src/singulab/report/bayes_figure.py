@@ -1,4 +1,4 @@
-"""Figures of volumes, posteriors and jumps; see :mod:`singulab.report.figure` for the house style."""
+"""Figures of volumes, posteriors and jumps; see :mod:`singulab.report.canvas` for the house style."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from singulab.bayes.box import Loss
 from singulab.bayes.posterior import Crossing, Posterior
 from singulab.bayes.volume import VolumeExponent
 from singulab.report import bayes_series
-from singulab.report.figure import (
+from singulab.report.canvas import (
     COLOURS,
     FAINT,
     INK,
     Axes,
     Figure,
-    _finish,
-    _matplotlib,
+    finish,
+    matplotlib_classes,
 )
 
 _SHADES = ("#cfe3f1", "#7fb5db", "#0072b2")  # from the widest sublevel set to the narrowest
@@ -26,7 +26,9 @@ def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Figure:
     """V(ε) on log–log axes, beside the sublevel sets if a loss of two weights is given."""
     drawn = bayes_series.volume(found, loss)
     beside = drawn["sublevel"] is not None
-    figure = _matplotlib()[0](figsize=(9.2 if beside else 7.2, 4.2), layout="constrained", dpi=100)
+    figure = matplotlib_classes()[0](
+        figsize=(9.2 if beside else 7.2, 4.2), layout="constrained", dpi=100
+    )
     panels = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
     if beside:
         _sublevel(panels[0], drawn["sublevel"])
@@ -48,11 +50,11 @@ def _log_log(ax: Axes, drawn: bayes_series.Series) -> None:
             label=line["label"],
         )  # fmt: skip
     ax.set_ylim(y.min() - 1.0, 0.6)
-    ticker = _matplotlib()[1]
+    ticker = matplotlib_classes()[1]
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(ticker.MaxNLocator(6, integer=True))
         axis.set_major_formatter(ticker.FuncFormatter(_power_of_ten))
-    _finish(ax, drawn)
+    finish(ax, drawn)
 
 
 def _power_of_ten(value: float, _: Any) -> str:
@@ -68,8 +70,8 @@ def _sublevel(ax: Axes, drawn: bayes_series.Series) -> None:
         ax.contourf(drawn["x"], drawn["y"], loss, levels=[floor, epsilon], colors=[shade])
         ax.plot([], [], color=shade, linewidth=6, label=f"ε = {epsilon:.2g}")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(_matplotlib()[1].MaxNLocator(5))
-    _finish(ax, drawn, legend=False)
+        axis.set_major_locator(matplotlib_classes()[1].MaxNLocator(5))
+    finish(ax, drawn, legend=False)
     ax.grid(False)
     ax.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9,
@@ -81,7 +83,7 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
     """The posterior at several n, one panel per well, over the free energies and the mass of the better well."""
     drawn = bayes_series.jump(posterior, ns, crossing)
     wells = drawn["wells"]
-    figure = _matplotlib()[0](figsize=(9.2, 6.4), layout="constrained", dpi=100)
+    figure = matplotlib_classes()[0](figsize=(9.2, 6.4), layout="constrained", dpi=100)
     grid = figure.add_gridspec(2, 2 * len(wells), height_ratios=[1.1, 1])
     top = max(max(part["density"]) for part in drawn["densities"])
     order = sorted(
@@ -100,7 +102,7 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
             "x_label": f"weight, around the well at {well}",
             "y_label": "posterior density" if column == 0 else "",
         }
-        _finish(ax, labels, legend=False)
+        finish(ax, labels, legend=False)
         ax.legend(
             loc="upper left",
             title="mass of this well",
@@ -109,7 +111,7 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
             fontsize=9,
             labelcolor=INK,
         )
-        ax.xaxis.set_major_locator(_matplotlib()[1].MaxNLocator(5))
+        ax.xaxis.set_major_locator(matplotlib_classes()[1].MaxNLocator(5))
     energies = figure.add_subplot(grid[1, : len(wells)])
     offset = np.array(drawn["total"])
     n_of = np.array(drawn["n"])
@@ -121,7 +123,7 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
             label="nL + λ log n + c" if index == 0 else None,
         )  # fmt: skip
     _mark(energies, drawn["crossing"])
-    _finish(energies, {"x_label": "n", "y_label": "free energy − that of the whole"}, legend=False)
+    finish(energies, {"x_label": "n", "y_label": "free energy − that of the whole"}, legend=False)
     energies.legend(
         loc="upper center", framealpha=1.0, edgecolor="none", fontsize=9, labelcolor=INK
     )
@@ -136,7 +138,7 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Figur
     mass.plot([], [], color=FAINT, linewidth=6, alpha=0.4, label="10 % to 90 %")
     _mark(mass, drawn["crossing"])
     mass.set_ylim(-0.02, 1.02)
-    _finish(mass, {"x_label": "n", "y_label": f"mass of the well at {drawn['after']}"})
+    finish(mass, {"x_label": "n", "y_label": f"mass of the well at {drawn['after']}"})
     return figure
 
 

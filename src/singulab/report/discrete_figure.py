@@ -1,4 +1,4 @@
-"""Figures of finite machines and lattices; see :mod:`singulab.report.figure` for the house style."""
+"""Figures of finite machines and lattices; see :mod:`singulab.report.canvas` for the house style."""
 
 import math
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ from singulab.discrete.generalisation import Comparison, Interpolants
 from singulab.discrete.lattice import Crossing, Exponent
 from singulab.discrete.precision import Reading
 from singulab.report import discrete_series
-from singulab.report.figure import (
+from singulab.report.canvas import (
     COLOURS,
     FAINT,
     INK,
     MARKERS,
     Axes,
     Figure,
-    _axes,
-    _finish,
-    _matplotlib,
+    axes,
+    finish,
+    matplotlib_classes,
 )
 
 
 def lattice_share(found: Sequence[Crossing], *, ax: Axes | None = None) -> Axes:
     """How much of what rounds to 0 lies at the singular point of θ₁θ₂, against η."""
     drawn = discrete_series.lattice_share(found)
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_xscale("log")
     limit = drawn["limit"]
     ax.plot(
@@ -49,7 +49,7 @@ def lattice_share(found: Sequence[Crossing], *, ax: Axes | None = None) -> Axes:
             label=line["label"],
         )
     ax.set_ylim(0, 1.05)
-    return _finish(ax, drawn)
+    return finish(ax, drawn)
 
 
 def lattice_exponents(
@@ -60,7 +60,7 @@ def lattice_exponents(
 ) -> Axes:
     """λ_eff of lattices beside that of the volume: they part where the lattice is too coarse for η."""
     drawn = discrete_series.lattice_exponents(found, rlct=rlct)
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_xscale("log")
     smooth = drawn["continuum"]
     if smooth["eta"]:
@@ -82,13 +82,13 @@ def lattice_exponents(
             linewidth=1.5,
             label=line["label"],
         )
-    return _finish(ax, drawn, bottom_at_zero=True)
+    return finish(ax, drawn, bottom_at_zero=True)
 
 
 def ranks(found: Fibres, *, ax: Axes | None = None) -> Axes:
     """The rank plot: P(f) of every function, with 95 % intervals where it was sampled."""
     drawn = discrete_series.ranks(found)
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_xscale("log")
     ax.set_yscale("log")
     if not drawn["exact"]:
@@ -100,7 +100,7 @@ def ranks(found: Fibres, *, ax: Axes | None = None) -> Axes:
     if drawn["slope"] is not None:
         ax.plot([], [], linestyle="none", label=f"slope {drawn['slope']:.2f} from rank 10 on")
     _decades(ax.yaxis)
-    return _finish(ax, drawn)
+    return finish(ax, drawn)
 
 
 def simplicity(
@@ -112,7 +112,7 @@ def simplicity(
 ) -> Axes:
     """Simplicity bias: P(f) against complexity, under its upper bound."""
     drawn = discrete_series.simplicity(found, complexity, measure=measure)
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_yscale("log")
     ax.plot(
         drawn["complexity"], drawn["probability"], ".", color=COLOURS[0], markersize=3.5, alpha=0.5
@@ -128,7 +128,7 @@ def simplicity(
         )
     ax.set_ylim(bottom=drawn["least"] / 2)
     _decades(ax.yaxis)
-    return _finish(ax, drawn)
+    return finish(ax, drawn)
 
 
 def machine(
@@ -136,7 +136,9 @@ def machine(
 ) -> Figure:
     """Both pictures of a parameter–function map, or the rank plot alone if complexities are not known."""
     columns = 1 if complexity is None else 2
-    figure = _matplotlib()[0](figsize=(5.0 * columns + 1, 4.2), layout="constrained", dpi=100)
+    figure = matplotlib_classes()[0](
+        figsize=(5.0 * columns + 1, 4.2), layout="constrained", dpi=100
+    )
     panels = figure.subplots(1, columns, squeeze=False)[0]
     ranks(found, ax=panels[0])
     if complexity is not None:
@@ -149,7 +151,7 @@ def generalisation(
 ) -> Axes:
     """Where the interpolants lie: posterior mass, functions counted once, and ends of training."""
     drawn = discrete_series.generalisation(fits, seen)
-    ax = _axes(ax)
+    ax = axes(ax)
     x = np.array(drawn["error"])
     ax.plot(
         x, drawn["posterior"], marker="o", color=COLOURS[0], linewidth=1.4, label="posterior mass"
@@ -173,13 +175,13 @@ def generalisation(
             capsize=4,
             label="ends of SGD ± se",
         )
-    return _finish(ax, drawn, bottom_at_zero=True)
+    return finish(ax, drawn, bottom_at_zero=True)
 
 
 def precision(found: Sequence[Reading], *, ax: Axes | None = None) -> Axes:
     """Excess loss against bits; excesses of 0 and below lie on the axis at the smallest one above 0."""
     drawn = discrete_series.precision(found)
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_yscale("log")
     every = [*drawn["excess"], *(f["excess"] for f in drawn["formats"])]
     floor = min((e for e in every if e > 0), default=1e-16)
@@ -203,12 +205,12 @@ def precision(found: Sequence[Reading], *, ax: Axes | None = None) -> Axes:
             label=one["label"],
         )
     _decades(ax.yaxis)
-    return _finish(ax, drawn)
+    return finish(ax, drawn)
 
 
 def _decades(axis: Any) -> None:
     """At most eight labelled powers of ten and nothing between them; 1, 2 and 5 of each where there are few."""
-    ticker = _matplotlib()[1]
+    ticker = matplotlib_classes()[1]
     low, high = axis.get_view_interval()
     few = high < 100 * low
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if few else (1,), numticks=8))

@@ -6,8 +6,19 @@ import numpy as np
 
 from singulab.dynamics.ring import RingRun
 from singulab.dynamics.stationary import StationaryScan
-from singulab.report import figure
-from singulab.report.figure import COLOURS, INK, MARKERS, Axes, Figure
+from singulab.report.canvas import (
+    COLOURS,
+    HEIGHT,
+    INK,
+    MARKERS,
+    WIDTH,
+    Axes,
+    Figure,
+    axes,
+    finish,
+    matplotlib_classes,
+    plain_log_ticks,
+)
 from singulab.report.series import Series
 
 
@@ -50,7 +61,7 @@ def covariance(scans: Mapping[str, StationaryScan], *, ax: Axes | None = None) -
         ax: axes to draw on; None makes a figure.
     """
     drawn = covariance_series(scans)
-    ax = figure._axes(ax)
+    ax = axes(ax)
     ax.set_xscale("log")
     ax.set_yscale("log")
     for index, curve in enumerate(drawn["curves"]):
@@ -67,9 +78,9 @@ def covariance(scans: Mapping[str, StationaryScan], *, ax: Axes | None = None) -
             label=f"{curve['label']} ± se, η = {curve['rate']:g}",
         )
     ax.plot([], [], color=INK, linewidth=1.2, label="exact law")
-    figure._finish(ax, drawn)
-    figure._plain_log_ticks(ax.xaxis)
-    figure._plain_log_ticks(ax.yaxis)
+    finish(ax, drawn)
+    plain_log_ticks(ax.xaxis)
+    plain_log_ticks(ax.yaxis)
     return ax
 
 
@@ -103,7 +114,7 @@ def excess(scans: Mapping[str, StationaryScan], *, ax: Axes | None = None) -> Ax
         ax: axes to draw on; None makes a figure.
     """
     drawn = excess_series(scans)
-    ax = figure._axes(ax)
+    ax = axes(ax)
     for index, curve in enumerate(drawn["curves"]):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         style = {"fmt": marker, "color": colour, "markersize": 5, "capsize": 5}
@@ -115,14 +126,12 @@ def excess(scans: Mapping[str, StationaryScan], *, ax: Axes | None = None) -> Ax
                 markerfacecolor="none",
             )  # fmt: skip
     ax.plot([], [], color=INK, linewidth=1.2, label="exact law; hollow: limit at η = 0")
-    return figure._finish(ax, drawn)
+    return finish(ax, drawn)
 
 
 def stationary(scans: Mapping[str, StationaryScan]) -> Figure:
     """Variance against curvature, and excess loss against the rate, side by side."""
-    made = figure._matplotlib()[0](
-        figsize=(1.5 * figure.WIDTH, figure.HEIGHT), layout="constrained", dpi=100
-    )
+    made = matplotlib_classes()[0](figsize=(1.5 * WIDTH, HEIGHT), layout="constrained", dpi=100)
     left, right = made.subplots(1, 2)
     covariance(scans, ax=left)
     excess(scans, ax=right)
@@ -155,7 +164,7 @@ def ring(runs: Mapping[str, RingRun], *, ax: Axes | None = None) -> Axes:
         ax: axes to draw on; None makes a figure.
     """
     drawn = ring_series(runs)
-    ax = figure._axes(ax)
+    ax = axes(ax)
     for index, curve in enumerate(drawn["curves"]):
         colour = COLOURS[index % len(COLOURS)]
         ax.plot(curve["x"], curve["exact"], color=colour, linewidth=1.2)
@@ -171,4 +180,4 @@ def ring(runs: Mapping[str, RingRun], *, ax: Axes | None = None) -> Axes:
             label=f"{curve['label']} ± se",
         )
     ax.plot([], [], color=INK, linewidth=1.2, label="exact law of the chain")
-    return figure._finish(ax, drawn)
+    return finish(ax, drawn)

@@ -1,13 +1,10 @@
 """Figures: one function per series, each drawing on the axes it is given or on a figure of its own.
 
-No global state of matplotlib is read or changed: no pyplot, no style sheet, no ``show``. Colours are those
-of Okabe and Ito, which colour-blind readers tell apart; failed points are hollow, so colour never carries
-a verdict alone.
+Failed points are hollow, so colour never carries a verdict alone. See :mod:`singulab.report.canvas` for what
+all figures share.
 """
 
-import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,20 +12,24 @@ import numpy as np
 
 from singulab.development.curve import Curve
 from singulab.development.stages import Stages
-from singulab.errors import MissingExtraError
 from singulab.measurement import Measurement
 from singulab.report import series
+from singulab.report.canvas import (
+    COLOURS,
+    FAINT,
+    INK,
+    MARKERS,
+    WIDTH,
+    Axes,
+    Figure,
+    axes,
+    finish,
+    matplotlib_classes,
+    plain_log_ticks,
+)
 from singulab.report.table import rounded
 from singulab.scale_curve import ScaleCurve
 
-Axes = Any  # matplotlib.axes.Axes; matplotlib is imported where it is used, for it is optional
-Figure = Any  # matplotlib.figure.Figure
-
-INK = "#222222"  # text and axes
-FAINT = "#8c8c8c"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-WIDTH, HEIGHT = 7.2, 4.0  # inches; 100 dots each are legible on a phone and 800 px wide
 MOST_CHAINS = 24  # chains drawn in one panel
 
 
@@ -44,7 +45,7 @@ def llc_curve(curve: Curve, *, stages: Stages | None = None, ax: Axes | None = N
         The axes; ``ax.figure.savefig(path)`` saves them.
     """
     drawn = series.llc_curve(curve, stages)
-    ax = _axes(ax)
+    ax = axes(ax)
     _logarithmic_steps(ax, drawn["x"])
     _error_bars(ax, drawn, 0)
     for border in drawn["borders"]:
@@ -65,7 +66,7 @@ def llc_curve(curve: Curve, *, stages: Stages | None = None, ax: Axes | None = N
             fontsize=13,
             color=INK,
         )
-    return _finish(ax, drawn, bottom_at_zero=True)
+    return finish(ax, drawn, bottom_at_zero=True)
 
 
 def llc_against(
@@ -86,23 +87,23 @@ def llc_against(
         ax: axes to draw on; None makes a figure.
     """
     drawn = series.llc_against(curves, xs, x_label=x_label)
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_xscale("log")
     ax.set_yscale("log")
     for index, points in enumerate(drawn["curves"]):
         _error_bars(ax, points, index)
-    _finish(ax, drawn, legend=True)
+    finish(ax, drawn, legend=True)
     if falling:
         ax.invert_xaxis()
-    _plain_log_ticks(ax.xaxis)
-    _plain_log_ticks(ax.yaxis)
+    plain_log_ticks(ax.xaxis)
+    plain_log_ticks(ax.yaxis)
     return ax
 
 
 def comparison(named: Mapping[str, Measurement], *, ax: Axes | None = None) -> Axes:
     """λ̂ of a few measurements side by side, with error bars."""
     drawn = series.comparison(named)
-    ax = _axes(ax, height=1.2 + 0.5 * len(drawn["labels"]))
+    ax = axes(ax, height=1.2 + 0.5 * len(drawn["labels"]))
     for row, (value, error, ok) in enumerate(
         zip(drawn["y"], drawn["se"], drawn["passed"], strict=True)
     ):
@@ -133,7 +134,7 @@ def comparison(named: Mapping[str, Measurement], *, ax: Axes | None = None) -> A
     low, high = ax.get_xlim()
     low = min(low, 0.0)
     ax.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
-    return _finish(ax, {"x_label": drawn["y_label"], "y_label": ""})
+    return finish(ax, {"x_label": drawn["y_label"], "y_label": ""})
 
 
 def lines(
@@ -145,7 +146,7 @@ def lines(
 ) -> Axes:
     """Recorded numbers of a training run, such as its loss, against the step."""
     drawn = series.lines(named, y_label=y_label)
-    ax = _axes(ax)
+    ax = axes(ax)
     _logarithmic_steps(ax, [x for line in drawn["lines"] for x in line["x"]])
     for index, line in enumerate(drawn["lines"]):
         ax.plot(
@@ -159,8 +160,8 @@ def lines(
         )
     if logarithmic:
         ax.set_yscale("log")
-        _plain_log_ticks(ax.yaxis)
-    return _finish(ax, drawn, legend=len(drawn["lines"]) > 1)
+        plain_log_ticks(ax.yaxis)
+    return finish(ax, drawn, legend=len(drawn["lines"]) > 1)
 
 
 def traces(measurement: Measurement, *, ax: Axes | None = None, legend: bool = True) -> Axes:
@@ -170,7 +171,7 @@ def traces(measurement: Measurement, *, ax: Axes | None = None, legend: bool = T
     causes is removed from λ̂ but is part of what the chains see.
     """
     drawn = series.traces(measurement)
-    ax = _axes(ax)
+    ax = axes(ax)
     shown, every = drawn["chains"][:MOST_CHAINS], len(drawn["chains"])
     for index, chain in enumerate(shown):
         label = None
@@ -194,13 +195,13 @@ def traces(measurement: Measurement, *, ax: Axes | None = None, legend: bool = T
     if drawn["burn_in"]:
         ax.axvspan(0, drawn["burn_in"], color=FAINT, alpha=0.15, linewidth=0, label="dropped")
     ax.margins(x=0)
-    return _finish(ax, drawn, legend=legend)
+    return finish(ax, drawn, legend=legend)
 
 
 def measurement(measured: Measurement) -> Figure:
     """Traces, the mean of every chain against λ̂, and the checks of one measurement."""
     drawn = series.measurement(measured)
-    figure = _matplotlib()[0](figsize=(WIDTH + 0.8, 4.6), layout="constrained", dpi=100)
+    figure = matplotlib_classes()[0](figsize=(WIDTH + 0.8, 4.6), layout="constrained", dpi=100)
     panels = figure.subplot_mosaic(
         [["traces", "chains"], ["checks", "checks"]], width_ratios=[3, 1], height_ratios=[4, 1]
     )
@@ -221,7 +222,7 @@ def measurement(measured: Measurement) -> Figure:
     if len(means) <= 2 * len(COLOURS):
         chains.set_xticks(range(len(means)))
     chains.margins(x=0.2)
-    _finish(chains, {"x_label": "chain", "y_label": drawn["y_label"]}, legend=False)
+    finish(chains, {"x_label": "chain", "y_label": drawn["y_label"]}, legend=False)
     _verdicts(panels["checks"], drawn["checks"])
     return figure
 
@@ -248,7 +249,7 @@ def _verdicts(ax: Axes, verdicts: Sequence[tuple[str, bool]], num_columns: int =
 
 def traces_grid(named: Mapping[str, Measurement], *, num_columns: int = 4) -> Figure:
     """The traces of many measurements as small panels, each with its own scale."""
-    figure_class = _matplotlib()[0]
+    figure_class = matplotlib_classes()[0]
     num_columns = min(num_columns, len(named))
     num_rows = -(-len(named) // num_columns)
     figure = figure_class(
@@ -278,12 +279,12 @@ def scale_curve(scale: ScaleCurve, *, against: str | None = None, ax: Axes | Non
         ax: axes to draw on; None makes a figure.
     """
     drawn = series.scale_curve(scale, against=against)
-    ax = _axes(ax)
+    ax = axes(ax)
     ax.set_xscale("log")
     for index, points in enumerate(drawn["curves"]):
         _error_bars(ax, points, index)
-    _finish(ax, drawn, legend=True, bottom_at_zero=True)
-    _plain_log_ticks(ax.xaxis)
+    finish(ax, drawn, legend=True, bottom_at_zero=True)
+    plain_log_ticks(ax.xaxis)
     return ax
 
 
@@ -291,7 +292,7 @@ def checks(curve: Curve, *, ax: Axes | None = None) -> Axes:
     """Which check of which point passed: a dot for passed, a cross for failed."""
     drawn = series.checks(curve)
     names, steps = drawn["names"], drawn["steps"]
-    ax = _axes(ax, height=1.0 + 0.3 * len(names))
+    ax = axes(ax, height=1.0 + 0.3 * len(names))
     for passed, marker, colour, label in (
         (True, "o", COLOURS[0], "passed"),
         (False, "X", COLOURS[1], "failed"),
@@ -309,62 +310,12 @@ def checks(curve: Curve, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xticks(range(len(steps)), [f"{step:g}" for step in steps])
     ax.set_xlim(-0.5, len(steps) - 0.5)
-    _finish(ax, {"x_label": drawn["x_label"], "y_label": ""})
+    finish(ax, {"x_label": drawn["x_label"], "y_label": ""})
     ax.grid(False)
     ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9, labelcolor=INK
     )
     return ax
-
-
-def svg(drawing: Axes | Figure, *, name: str) -> str:
-    """A figure as SVG text to be put into a page, following the page's light or dark colours.
-
-    Args:
-        drawing: axes or a figure.
-        name: prefix of the ids inside, different for each figure of a page.
-
-    Returns:
-        An ``<svg>`` element without header. Text is drawn as paths, so no font is needed; ink and series
-        colours are CSS variables (``--ink``, ``--faint``, ``--series-1`` …) with the print colours as
-        fallback.
-    """
-    import matplotlib as mpl
-
-    figure = drawing if hasattr(drawing, "savefig") else drawing.figure
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-        figure.savefig(
-            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
-    variables = {INK: "--ink", FAINT: "--faint"}
-    variables |= {colour: f"--series-{i}" for i, colour in enumerate(COLOURS, start=1)}
-    for colour, variable in variables.items():
-        text = text.replace(colour, f"var({variable}, {colour})")
-    return text
-
-
-def _matplotlib() -> tuple[Any, Any]:
-    """The classes ``matplotlib.figure.Figure`` and the module ``matplotlib.ticker``."""
-    try:
-        from matplotlib import ticker
-        from matplotlib.figure import Figure as MatplotlibFigure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", extra="plot") from error
-    return MatplotlibFigure, ticker
-
-
-def _axes(ax: Axes | None, *, height: float = HEIGHT) -> Axes:
-    if ax is not None:
-        return ax
-    figure = _matplotlib()[0](figsize=(WIDTH, height), layout="constrained", dpi=100)
-    return figure.subplots()
 
 
 def _error_bars(ax: Axes, points: series.Series, index: int) -> None:
@@ -393,7 +344,7 @@ def _error_bars(ax: Axes, points: series.Series, index: int) -> None:
 
 def _logarithmic_steps(ax: Axes, steps: Sequence[Any]) -> None:
     """Scale the abscissa as ln(1 + step), which shows step 0 and is what stages are found on."""
-    ticker = _matplotlib()[1]
+    ticker = matplotlib_classes()[1]
     ax.set_xscale("function", functions=(_log1p, np.expm1))
     highest = max((step for step in steps if step is not None), default=1)
     decades = [10**k for k in range(int(math.log10(max(highest, 1))) + 1)]
@@ -409,36 +360,6 @@ def _logarithmic_steps(ax: Axes, steps: Sequence[Any]) -> None:
 def _log1p(step: Any) -> Any:
     # Axis limits may run below 0 by a margin, never to −1.
     return np.log1p(np.maximum(step, -0.9))
-
-
-def _plain_log_ticks(axis: Any) -> None:
-    """Numbers such as 0.01 and 30 instead of powers of ten, on 1, 2 and 5 of each decade if few."""
-    ticker = _matplotlib()[1]
-    low, high = sorted(axis.get_view_interval())
-    short = low > 0 and high / low < 50
-    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,)))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(ticker.NullFormatter())
-
-
-def _finish(
-    ax: Axes, drawn: series.Series, *, legend: bool = True, bottom_at_zero: bool = False
-) -> Axes:
-    ax.set_xlabel(drawn["x_label"], fontsize=11, color=INK)
-    ax.set_ylabel(drawn["y_label"], fontsize=11, color=INK)
-    ax.tick_params(which="both", colors=INK, labelsize=10)
-    for side, spine in ax.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK)
-    ax.grid(True, color=FAINT, linewidth=0.5, alpha=0.35)
-    ax.set_axisbelow(True)
-    ax.set_facecolor("none")
-    if bottom_at_zero:
-        low, high = ax.get_ylim()
-        ax.set_ylim(min(low, 0.0), high + 0.1 * (high - min(low, 0.0)))
-    if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize=9, labelcolor=INK)
-    return ax
 
 
 def _nan(value: float | None) -> float:
