@@ -17,7 +17,7 @@ from singulab.trace import Trace
 # two step sizes of a run say better.
 PREDICTION_ERROR = 0.15
 PREDICTION_ERROR_CONTROLLED = 0.3  # what is left of the noise then grows with the distance from w*
-SURPRISING = 0.05  # probability that the prediction is no better than to within …
+SURPRISING = 0.02  # probability that the prediction is no better than to within …
 SURPRISE = 1.5  # … this relative error: noise so large that its effect is not of first order
 LEAST_FACTOR = 0.4  # of the true noise bias to the predicted one
 DISEQUILIBRIUM = 0.25  # error of λ̂ per unit of |1 − virial|
@@ -133,7 +133,7 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     step from the difference of two half-batch gradients (the trace's ``noise_bias`` n). With chains at ε
     and others at ε/2,
 
-        a_i = m_i − θ n_i,    θ ~ 0.95·N(1, σ²) + 0.05·N(1, 1.5²), combined with (m₁ − m₂)/(n₁ − n₂),
+        a_i = m_i − θ n_i,    θ ~ 0.98·N(1, σ²) + 0.02·N(1, 1.5²), combined with (m₁ − m₂)/(n₁ − n₂),
 
     σ = 0.15, or 0.3 where the noise at w* was taken off, and λ̂ is the mean of the a_i weighted by precision.
     The second law is for noise beyond first order: where the steps contradict the prediction, they decide.

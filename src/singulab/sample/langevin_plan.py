@@ -41,7 +41,7 @@ class LangevinPlan(Plan):
     HURRIED_MEMORY = 0.95  # … and in warm-up
     WARM_UP = 0.2  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
-    FIRST_STRETCH = 1000  # steps of production before it may be found long enough
+    FIRST_STRETCH = 2000  # steps of production before it may be found long enough
     DEAREST_CONTROL = 0.1  # share of the budget that ∇L_n(w*) may cost
     WORTH = 1.1  # how much smaller the error must be for control to be used
     FASTEST = LARGEST_WITH_MOMENTUM * (1 + MEMORY) / (1 - MEMORY)
@@ -211,9 +211,8 @@ class LangevinPlan(Plan):
     def _hurry(self) -> None:
         """Take the speed that ``TOLERANCE`` allows: warm-up is thrown away, and flat directions spread slowly."""
         facts = self.facts
-        speed = _speed(facts["courant"], facts["memory"])
-        if facts["hot"] > 0:
-            speed = max(speed, min(self.TOLERANCE / facts["hot"], self.HURRIED))
+        allowed = min(self.TOLERANCE / max(facts["hot"], 1e-12), self.HURRIED)
+        speed = max(allowed, _speed(facts["courant"], facts["memory"]))
         facts["courant"], facts["memory"] = self._knobs(speed)
 
     def _best_speed(self, hot: float, gradients: int, level: float) -> tuple[float, float]:
