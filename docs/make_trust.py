@@ -485,8 +485,8 @@ LIMITS = """
   `labels="model"` has no label noise.
 - **A basin that no chain visits is not seen.** All chains start at w\\*. The measurement is local, and says nothing of
   other minima.
-- **The constants were chosen on P1–P13** (docs/algorithm.md). The fresh networks played no part in that, with four
-  exceptions that are better told than hidden. After a pilot on some of them production was given at least 1000 steps,
+- **The constants were chosen on P1–P13** (docs/algorithm.md). The fresh networks played no part in that at first;
+  what was changed after looks at them is better told than hidden. After a pilot on some of them production was given at least 1000 steps,
   the error of λ̂ a part for chains that have not spread (a quarter of |1 − virial|), and the trust in the predicted
   heat was halved where the control variate is on. All three make the error bars wider or the runs longer. After a
   first run over all of them warm-up was cut from a quarter to a fifth of the budget, and burn-in from a third to a
