@@ -15,11 +15,11 @@ Each step is a list whose head is its name; a checker replays it from the old ch
     ["free", v]          a variable that no generator contains leaves the chart
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from math import gcd
+from math import gcd, lcm
 from typing import Any
 
 from singulab.exact.cone import Cone, NewtonPolyhedron, Vector
@@ -201,19 +201,22 @@ def changed(node: Node, i: int, g: Polynomial, tail: frozenset[Vector]) -> Node:
 
 def _drop(node: Node) -> tuple[Any, Node] | None:
     n = node.small
-    found = [(j, node.leading(j)) for j in range(len(node.generators))]
-    monomials = [(j, m) for j, m in found if m is not None]
+    monomials = [(j, m) for j in range(len(node.generators)) if (m := node.leading(j)) is not None]
+    monomial = {j for j, _ in monomials}
     for i, g in enumerate(node.generators):
         tick()
         tail = node.tail(i)
         over = set()
         for a in {a[:n] for a in g} | tail:
             for j, m in monomials:
-                if i != j and node.cone.bounds([e - f for e, f in zip(a, m, strict=True)]):
-                    same = all(e == f for e, f in zip(a, m, strict=True))
-                    if not (same and any(k == i for k, _ in monomials) and j > i):
-                        over.add(a)
-                        break
+                first = a == m and i in monomial and j > i  # of two that agree it stays
+                if (
+                    i != j
+                    and not first
+                    and node.cone.bounds([e - f for e, f in zip(a, m, strict=True)])
+                ):
+                    over.add(a)
+                    break
         if over:
             rest = {a: c for a, c in g.items() if a[:n] not in over}
             return ["drop", i, sorted(map(list, over))], changed(node, i, rest, tail - over)
@@ -225,29 +228,28 @@ def _mix(node: Node) -> tuple[Any, Node] | None:
     count, n = len(node.generators), node.small
     if count < 2 or sum(map(len, node.generators)) > 2000:
         return None
+    if all(len(g) == 1 for g in node.generators):
+        return None
     columns = sorted({a for g in node.generators for a in g}, key=lambda a: (sum(a[:n]), a))
-    rows = [
-        ([Fraction(g.get(a, 0)) for a in columns], [Fraction(int(i == k)) for k in range(count)])
-        for i, g in enumerate(node.generators)
-    ]
+    rows = [(dict[Any, Fraction](), {i: Fraction(1)}) for i in range(count)]
+    for (row, _), g in zip(rows, node.generators, strict=True):
+        row.update((a, Fraction(c)) for a, c in g.items())
     done = 0
-    for column in range(len(columns)):
-        pivot = next((i for i in range(done, count) if rows[i][0][column]), None)
+    for column in columns:
+        pivot = next((i for i in range(done, count) if column in rows[i][0]), None)
         if pivot is None:
             continue
         rows[done], rows[pivot] = rows[pivot], rows[done]
-        p = rows[done][0][column]
         tick()
         for i in range(count):
-            if i != done and (q := rows[i][0][column]):
-                rows[i] = tuple(  # type: ignore[assignment]
-                    [x - q / p * y for x, y in zip(a, b, strict=True)]
-                    for a, b in zip(rows[i], rows[done], strict=True)
-                )
+            if i != done and (q := rows[i][0].get(column)):
+                factor = q / rows[done][0][column]
+                for mine, first in zip(rows[i], rows[done], strict=True):
+                    _subtract(mine, first, factor)
         done += 1
         if done == count:
             break
-    matrix = [_integers(row[1]) for row in rows]
+    matrix = [_integers([row.get(j, Fraction(0)) for j in range(count)]) for _, row in rows]
     if all(sum(map(bool, row)) == 1 for row in matrix):
         return None
     generators = tuple(mixed(node, row) for row in matrix)
@@ -259,6 +261,15 @@ def _mix(node: Node) -> tuple[Any, Node] | None:
         frozenset().union(*(node.tail(j) for j, t in enumerate(row) if t)) for row in matrix
     )
     return ["mix", matrix], replace(node, generators=generators, tails=tails if any(tails) else ())
+
+
+def _subtract(row: dict[Any, Fraction], other: Mapping[Any, Fraction], factor: Fraction) -> None:
+    for key, value in other.items():
+        left = row.get(key, 0) - factor * value
+        if left:
+            row[key] = left
+        else:
+            row.pop(key, None)
 
 
 def _frozen(p: Polynomial) -> frozenset[Any]:
@@ -288,10 +299,8 @@ def mixed(node: Node, row: Sequence[int]) -> Polynomial:
 
 
 def _integers(row: Sequence[Fraction]) -> list[int]:
-    common = 1
-    for x in row:
-        common = common * x.denominator // gcd(common, x.denominator)
-    numbers = [int(x * common) for x in row]
+    common = lcm(*(x.denominator for x in row))
+    numbers = [x.numerator * (common // x.denominator) for x in row]
     divisor = gcd(*numbers) or 1
     return [x // divisor for x in numbers]
 
@@ -301,22 +310,26 @@ def _solve(node: Node) -> tuple[Any, Node] | None:
     for v in range(node.small):
         if node.kinds[v] != "y" or node.weights[v] != 1:
             continue
-        for i, g in enumerate(node.generators):
-            split = linear_in(node, g, v)
-            others = [coefficients(f, v) for k, f in enumerate(node.generators) if k != i]
-            if split is None or node.tail(i):
-                continue
-            if degree(g, v) > 1 and any(set(parts) - {0} for parts in others):
+        tick()
+        with_v = {k: f for k, f in enumerate(node.generators) if degree(f, v)}
+        without_v = sum(len(f) for k, f in enumerate(node.generators) if k not in with_v)
+        parts = {k: coefficients(f, v) for k, f in with_v.items()}
+        for i, g in with_v.items():
+            split = None if node.tail(i) else linear_in(node, g, v)
+            if split is None or (degree(g, v) > 1 and len(with_v) > 1):
                 continue
             if node.tails and any(
-                t[v] for k in range(len(others) + 1) if k != i for t in node.tail(k)
+                t[v] for k, tail in enumerate(node.tails) if k != i for t in tail
             ):
                 continue
             monomial, unit, rest = split
             if any(monomial) and ((not rest and len(unit) == 1) or _used(node, i, v)):
                 continue
-            cost = sum(
-                sum(len(c) * len(rest or [1]) ** e for e, c in parts.items()) for parts in others
+            cost = without_v + sum(
+                len(c) * len(rest or [1]) ** e
+                for k, powers in parts.items()
+                if k != i
+                for e, c in powers.items()
             )
             candidates.append((any(monomial), len(unit) > 1, cost, i, v))
     for _, _, _, i, v in sorted(candidates):
@@ -444,7 +457,7 @@ def power_series(node: Node, i: int, v: int, order: int) -> tuple[Polynomial, in
     if len(lead) != 1 or any(next(iter(lead))):
         return None
     slope = next(iter(lead.values()))
-    weights = [sum(ray[k] for ray in node.cone.rays) for k in range(n)]
+    weights = node.cone.middle
     lightest = min((w for a in (*unit, *rest) if (w := inner(a[:n], weights)) > 0), default=1)
     highest = order * min(lightest, weights[v])
     axis = variable(v, length)

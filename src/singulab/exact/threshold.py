@@ -19,6 +19,7 @@ from singulab.exact.search import (
     refuse_sign_change,
 )
 
+_MOST_SHEARED = 16  # variables in which other coordinates are looked for
 _FIRST = 0.3  # share of the time for the coordinates as they are given
 
 
@@ -98,8 +99,10 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     if problem.principal:
         refuse_negative(problem)
     deadline = Deadline(float(time_limit))
-    found, search = _attempt(problem.node(), deadline.sooner(time_limit * _FIRST), [])
-    if found.lower != found.upper and not any(problem.onesided):
+    several = len(problem.variables) <= _MOST_SHEARED
+    first = deadline.sooner(time_limit * _FIRST) if several else deadline
+    found, search = _attempt(problem.node(), first, [])
+    if found.lower != found.upper and several and not any(problem.onesided):
         try:
             with deadline.guard():
                 node, steps = sparser(problem.node(), deadline.sooner(time_limit * _FIRST))
