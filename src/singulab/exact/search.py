@@ -56,7 +56,6 @@ from singulab.exact.zeros import (
 
 _DEEPEST = 14
 _MANY = 6  # variables from which on groups of them are blown up together
-_CROWD = 60  # monomials
 _LONGEST = 1500  # terms of all generators of a chart
 TIME_UP = "the time was up"
 UNKNOWN: Pair = (Fraction(0), -(10**6))  # a lower bound that says nothing
@@ -105,15 +104,6 @@ class Chart:
         )
 
 
-def crowded(node: Node) -> bool:
-    """Whether the facets of a monomial ideal are too many to be found before groups are blown up."""
-    return (
-        len(node.generators) > _CROWD
-        and bool(groups(node))
-        and all(len(g) == 1 for g in node.generators)
-    )
-
-
 class Search:
     """The recursion, with its deadline and what it could not resolve."""
 
@@ -143,8 +133,6 @@ class Search:
             if not node.generators:
                 pair = (node.offset, -1)
                 return Found(pair, pair if node.witness is not None else NOTHING, branch)
-            if crowded(node) and (found := self._blow_up(node, bound, branch, depth)) is not None:
-                return found
             if monomials := node.monomials():
                 least = newton_pair(NewtonPolyhedron(monomials, node.cone), node.weights)
                 lower = _moved(least, node.offset)

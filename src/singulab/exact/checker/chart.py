@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from singulab.exact.checker.cone import Vector, cone_rays
+from singulab.exact.checker.cone import Vector, cone_rays, orthant
 from singulab.exact.polynomial import Polynomial, inner
 
 Pair = tuple[Fraction, int]  # λ of the ideal, −m
@@ -52,7 +52,8 @@ class Chart:
 
     def bounded(self, a: Sequence[int], *, small: bool = False) -> bool:
         """Whether the monomial is bounded, or small, where the chart lives."""
-        values = [inner(r, a) for r in cone_rays(self.walls, self.n)]
+        plain = self.walls == orthant(self.n)
+        values = a if plain else [inner(r, a) for r in cone_rays(self.walls, self.n)]
         return min(values, default=0) >= 0 and (not small or any(values))
 
     def alone(self, v: int) -> bool:

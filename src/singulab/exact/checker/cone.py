@@ -16,6 +16,7 @@ def axis(i: int, n: int) -> Vector:
     return tuple(int(i == j) for j in range(n))
 
 
+@lru_cache(maxsize=200)
 def orthant(n: int) -> tuple[Vector, ...]:
     """The walls of ω ≥ 0."""
     return tuple(axis(i, n) for i in range(n))
@@ -55,20 +56,23 @@ def cone_rays(walls: tuple[Vector, ...], n: int) -> list[Vector]:
     demand(len(pivots) == n, "a cone is not pointed")
     inverse = rows.extract(list(pivots), range(n)).inv()
     order = [*pivots, *(k for k in range(len(walls)) if k not in pivots)]
-    found = []  # rays, each with the walls that it lies on
+    found = []  # rays, each with the set of walls that it lies on, as bits
     for j, column in enumerate(inverse.transpose().to_list()):
         common = lcm(*(int(x.denominator) for x in column))
         ray = primitive([int(x * common) for x in column])
-        found.append((ray, {k for k in range(n) if k != j}))
+        found.append((ray, (1 << n) - 1 - (1 << j)))
     for k in range(n, len(walls)):
         values = [inner(r, walls[order[k]]) for r, _ in found]
-        fresh = [(r, t | {k} if v == 0 else t) for (r, t), v in zip(found, values, strict=True) if v >= 0]  # fmt: skip
-        for (r, t), v in zip(found, values, strict=True):
-            for (s, u), w in zip(found, values, strict=True):
-                both = t & u
-                if v > 0 > w and len(both) >= n - 2 and sum(both <= o for _, o in found) == 2:
+        signed = [(r, on, v) for (r, on), v in zip(found, values, strict=True)]
+        fresh = [(r, on if v else on | 1 << k) for r, on, v in signed if v >= 0]
+        below = [(r, on, v) for r, on, v in signed if v < 0]
+        for r, on, v in (s for s in signed if s[2] > 0):
+            for s, other, w in below:
+                both = on & other
+                meet = sum(both & o == both for _, o in found) if both.bit_count() >= n - 2 else 0
+                if meet == 2:  # neighbours: no third ray lies on all walls that these share
                     edge = [v * y - w * x for x, y in zip(r, s, strict=True)]
-                    fresh.append((primitive(edge), both | {k}))
+                    fresh.append((primitive(edge), both | 1 << k))
         found = fresh
     return [r for r, _ in found]
 
