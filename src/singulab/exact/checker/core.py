@@ -139,12 +139,16 @@ def resolved(c: Chart, branch: Branch) -> Bounds:
     monomial = len(monomials) == len(c.gens)
     if branch.get("end") == "above" or monomial:
         return floor, floor if c.real and monomial else NEVER
+    if "open" in branch and "faces" not in branch:
+        return floor, NEVER
     points = sorted({a[: c.n] for g in c.gens for a in g}.union(*c.tails))
     around = normals(c, points)
     newton = pair(c, around)
     found = [(newton, newton if c.real else NEVER)]
     if "open" in branch:
         found.append((floor, NEVER))
+        if not branch["faces"]:
+            return least(found)
     said = {(tuple(map(tuple, f["face"])), tuple(f["signs"])): f for f in branch.get("faces", [])}
     for points_of, rays in faces(c, points, around):
         for patterns in undecided(c, points_of, rays):
