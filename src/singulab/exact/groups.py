@@ -74,6 +74,7 @@ def _covering(node: Node, v: int, colours: Sequence[int]) -> list[int] | None:
 def _homogeneous(node: Node, group: set[int], colours: Sequence[int]) -> set[int] | None:
     """The group enlarged until each generator has degree 0 or 1 in it throughout."""
     for _ in range(4 * node.small):
+        tick()
         for g in node.generators:
             degrees = {a: sum(a[i] for i in group) for a in g}
             if max(degrees.values()) > 1:
@@ -105,13 +106,22 @@ def refined(node: Node, colours: list[int]) -> list[int]:
     while True:
         tick()
         rows: list[list[Any]] = [[] for _ in colours]
+        told: list[list[Any]] = []
         for g in node.generators:
-            terms = [
-                (abs(c), tuple(sorted((colours[i], e) for i, e in enumerate(a) if e)))
-                for a, c in g.items()
-            ]
-            whole = tuple(sorted(terms))
-            for a, term in zip(g, terms, strict=True):
+            tick()
+            told.append(
+                [
+                    (abs(c), tuple(sorted((colours[i], e) for i, e in enumerate(a) if e)))
+                    for a, c in g.items()
+                ]
+            )
+        terms = {term: k for k, term in enumerate(sorted({t for line in told for t in line}))}
+        lines = [[terms[t] for t in line] for line in told]
+        wholes = {key: k for k, key in enumerate(sorted({tuple(sorted(x)) for x in lines}))}
+        for g, line in zip(node.generators, lines, strict=True):
+            tick()
+            whole = wholes[tuple(sorted(line))]
+            for a, term in zip(g, line, strict=True):
                 for i, e in enumerate(a):
                     if e:
                         rows[i].append((whole, term, e))
@@ -258,6 +268,7 @@ def _translations(node: Node) -> Iterator[tuple[int, Polynomial]]:
         for a, c in g.items():
             parts.setdefault(a[:n], {})[(*(0,) * n, *a[n:])] = c
         for part in parts.values():
+            tick()
             for a, c in part.items():
                 if len(part) > 1 and sum(a) == 1 and abs(c) == 1:
                     v = a.index(1)

@@ -23,6 +23,7 @@ from functools import cached_property
 from typing import Any
 
 from singulab.exact.cone import Cone, NewtonPolyhedron, rank
+from singulab.exact.deadline import tick
 from singulab.exact.polynomial import (
     Polynomial,
     coefficients,
@@ -153,6 +154,7 @@ class Node:
         return [self._leading(i) for i in range(len(self.generators))]
 
     def _leading(self, i: int) -> tuple[int, ...] | None:
+        tick()
         parts: dict[tuple[int, ...], Polynomial] = {}
         for a, c in self.generators[i].items():
             parts.setdefault(a[: self.small], {})[a] = c

@@ -82,6 +82,7 @@ def tidy(node: Node) -> Node:
     generators: list[Polynomial] = []
     tails = []
     for i, g in enumerate(node.generators):
+        tick()
         tail = least(node.tail(i), node.cone)
         if tail:
             g = {a: c for a, c in g.items() if not _in_tail(a[: node.small], tail, node.cone)}
@@ -353,6 +354,7 @@ def linear_in(
 
     A may contain v.
     """
+    tick()
     n = node.small
     tail = node.tail(node.generators.index(g)) if node.tails else frozenset()
     rest = {a: c for a, c in g.items() if not a[v]}
