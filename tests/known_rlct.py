@@ -64,3 +64,124 @@ MODELS = [
     ("a*c - b^2, b*d - c^2, a*d - b*c", "1", 2),  # cone over the twisted cubic
     ("p*r*u, p*r*v, p*s*u, p*s*v, q*r*u, q*r*v, q*s*u, q*s*v", "1", 3),  # rank-one tensor
 ]
+
+
+def matrix(name, rows, columns, ones=0):
+    """Entries as texts, with 1 added to the first few of the diagonal."""
+    return [
+        [f"({name}{i}{j} + 1)" if i == j and i < ones else f"{name}{i}{j}" for j in range(columns)]
+        for i in range(rows)
+    ]
+
+
+def product(left, right):
+    return [
+        ["(" + "+".join(f"{row[k]}*{right[k][j]}" for k in range(len(right))) + ")" for j in range(len(right[0]))]
+        for row in left
+    ]  # fmt: skip
+
+
+def linear(*widths, rank=0):
+    """A linear network of these widths at the factors [I 0; 0 0]: entries of the product minus the truth."""
+    whole = None
+    for name, fan_in, fan_out in zip("abcdefgh", widths, widths[1:], strict=False):
+        weights = matrix(name, fan_out, fan_in, rank)
+        whole = weights if whole is None else product(weights, whole)
+    return [
+        entry + (" - 1" if i == j and i < rank else "")
+        for i, row in enumerate(whole)
+        for j, entry in enumerate(row)
+    ]
+
+
+def gram(rows, columns, rank):
+    """Entries of W·Wᵀ minus a truth of that rank."""
+    w = matrix("w", rows, columns, rank)
+    whole = product(w, [list(column) for column in zip(*w, strict=True)])
+    return [
+        whole[i][j] + (" - 1" if i == j and i < rank else "")
+        for i in range(rows)
+        for j in range(i, rows)
+    ]
+
+
+def latent_class():
+    """Probabilities of three binary features under two classes, minus those of fair and independent ones."""
+    cells = []
+    for cell in range(8):
+        bits = [cell >> i & 1 for i in range(3)]
+        first, second = (
+            "*".join(f"{n}{i}" if bit else f"(1-{n}{i})" for i, bit in enumerate(bits))
+            for n in "pq"
+        )
+        cells.append(f"a*{first}+(1-a)*{second} - 1/8")
+    return cells
+
+
+def mixture(weights, means, moments):
+    """Moments of a mixture whose weights add up to 1."""
+    whole = [*weights, "(1-" + "-".join(weights) + ")"]
+    return [
+        "+".join(f"{w}*{m}^{k}" for w, m in zip(whole, means, strict=True))
+        for k in range(1, moments + 1)
+    ]
+
+
+HALF = {f"{n}{i}": "1/2" for n in "pq" for i in range(3)}
+OTHER = {**HALF, "q0": "1/3", "q1": "1/5", "q2": "2/7"}
+
+# name, generators, point, λ, m
+AT_POINTS = [
+    ("linear 1-1-1, rank 1", linear(1, 1, 1, rank=1), {}, "1/2", 1),
+    ("linear 2-1-2, rank 1", linear(2, 1, 2, rank=1), {}, "3/2", 1),
+    ("linear 2-2-1, rank 1", linear(2, 2, 1, rank=1), {}, "1", 1),
+    ("linear 2-2-2, rank 1", linear(2, 2, 2, rank=1), {}, "2", 2),
+    ("linear 2-2-2, rank 2", linear(2, 2, 2, rank=2), {}, "2", 1),
+    ("linear 3-2-3, rank 1", linear(3, 2, 3, rank=1), {}, "7/2", 2),
+    ("linear 3-3-3, rank 1", linear(3, 3, 3, rank=1), {}, "4", 1),
+    ("linear 3-3-3, rank 3", linear(3, 3, 3, rank=3), {}, "9/2", 1),
+    ("linear 4-1-4, rank 1", linear(4, 1, 4, rank=1), {}, "7/2", 1),
+    ("linear 4-1-4, rank 0", linear(4, 1, 4), {}, "2", 2),
+    ("linear 1-2-1-2, rank 0", linear(1, 2, 1, 2), {}, "1/2", 1),
+    ("linear 1-2-2-1, rank 0", linear(1, 2, 2, 1), {}, "1/2", 1),
+    ("linear 2-2-2-1, rank 0", linear(2, 2, 2, 1), {}, "1", 3),
+    ("linear 2-2-2-2, rank 0", linear(2, 2, 2, 2), {}, "3/2", 3),
+    ("linear 2-2-2-2, rank 1", linear(2, 2, 2, 2, rank=1), {}, "2", 3),
+    ("linear 5-3-5, rank 0", linear(5, 3, 5), {}, "13/2", 2),
+    ("linear 4-3-8, rank 0", linear(4, 3, 8), {}, "6", 1),
+    ("W·Wᵀ 2×2, rank 0", gram(2, 2, 0), {}, "1", 1),
+    ("W·Wᵀ 2×2, rank 1", gram(2, 2, 1), {}, "5/4", 1),
+    ("W·Wᵀ 3×2, rank 0", gram(3, 2, 0), {}, "3/2", 1),
+    ("W·Wᵀ 3×2, rank 1", gram(3, 2, 1), {}, "2", 1),
+    ("W·Wᵀ 3×3, rank 1", gram(3, 3, 1), {}, "5/2", 1),
+    ("latent class, equal classes", latent_class(), {**HALF, "a": "1/2"}, "9/4", 1),
+    ("latent class, one class without weight", latent_class(), {**OTHER, "a": 1}, "2", 1),
+    ("latent class, both", latent_class(), {**HALF, "a": 1}, "2", 1),
+    ("mixture of 2, equal means", mixture(["a"], "pq", 3), {"a": "1/2"}, "3/4", 1),
+    ("mixture of 2, a = p = 0", mixture(["a"], "pq", 3), {}, "3/4", 1),
+    ("mixture of 2, a = 0, p = 1", mixture(["a"], "pq", 3), {"p": 1}, "1", 1),
+    ("mixture of 3, equal means", mixture(["a", "b"], "pqr", 5), {"a": "1/3", "b": "1/3"}, "1", 1),
+    ("determinant of 3×3", ["a*(e*i-f*h)-b*(d*i-f*g)+c*(d*h-e*g)"], {}, "1/2", 1),
+    # V = Σ_s s²log²(1/s)·s²log²(1/s)·(ε/s)⁴ over sizes s = 2^{-k} of either rank-one tensor: ε⁴ log⁵(1/ε)
+    (
+        "rank-two tensor 2×2×2",
+        [f"a{i}*b{j}*c{k}+d{i}*e{j}*f{k}" for i in (0, 1) for j in (0, 1) for k in (0, 1)],
+        {},
+        "2",
+        6,
+    ),
+    ("products of 3 and 4 variables", ["a*b*c*d"], {}, "1/2", 4),
+    ("x(x² + y²) as a function, squared", ["x*(x^2+y^2)"], {}, "1/3", 1),
+]
+
+# On the orthant.
+CORNERS = [
+    ("nonnegative 1-2-1", linear(1, 2, 1), "1", 3),
+    ("nonnegative 2-2-2", linear(2, 2, 2), "2", 3),
+]
+
+# Proved are bounds alone.
+BOUNDED = [
+    ("Motzkin's form", "x^4*y^2 + x^2*y^4 + z^6 - 3*x^2*y^2*z^2", "1/2", 1),
+    ("linear 3-3-3-3, rank 1", linear(3, 3, 3, 3, rank=1), "4", 3),
+]
