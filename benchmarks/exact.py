@@ -28,6 +28,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import singulab as sl
 from singulab.bayes import volume_exponent
 from singulab.bayes.splitting import Splitting
@@ -45,6 +47,7 @@ from singulab.exact import (
 )
 from singulab.exact.checker.chart import Chart
 from singulab.exact.checker.polyhedron import normals
+from singulab.exact.parse import expand, read
 from singulab.exact.polynomial import inner
 
 GROUPS = (
@@ -385,9 +388,19 @@ def by_volume(ideal: list[str], dim: int, time_limit: float) -> Row:
     found = rlct_of_ideal(ideal, time_limit=time_limit)
     if found.value is None:
         return {"status": found.status, "seconds": 0.0, "certificate_accepted": True}
-    loss = " + ".join(f"({g})^2" for g in ideal)
-    # a generator that does not contain every variable leaves the others free: they are in the box all the same
-    loss += "".join(f" + 0*{n}" for n in NAMES[:dim] if n not in loss)
+    generators = [expand(read(g), NAMES[:dim]) for g in ideal]
+
+    def loss(points: Any) -> Any:
+        """A sum of squares that never falls below 0, as the same polynomial multiplied out does."""
+        values = (
+            sum(
+                float(c) * np.prod([points[..., i] ** e for i, e in enumerate(a) if e], axis=0)
+                for a, c in g.items()
+            )
+            for g in generators
+        )
+        return sum(value**2 for value in values)
+
     start, true = time.process_time(), float(found.value)
     plans = (
         Splitting(num_particles=500, num_populations=6),
