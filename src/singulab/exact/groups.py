@@ -12,10 +12,12 @@ least pair, and free variables become small ones.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from singulab.exact.cone import Cone
 from singulab.exact.deadline import Deadline, tick
+from singulab.exact.generators import product_direction, tidy
 from singulab.exact.node import Node
 from singulab.exact.polynomial import (
     Polynomial,
@@ -26,7 +28,6 @@ from singulab.exact.polynomial import (
     to_json,
     variable,
 )
-from singulab.exact.simplify import product_direction, tidy
 
 Permutation = tuple[int, ...]
 _STEPS = 3000  # of the search for weights
@@ -229,12 +230,13 @@ def blown_up(node: Node, group: Sequence[int], i: int) -> Node:
         for g in node.generators
     )
     weights = tuple(
-        sum(node.weights[v] for v in group) if s == i else node.weights[s] for s in stay
+        sum((node.weights[v] for v in group), Fraction(0)) if s == i else node.weights[s]
+        for s in stay
     )
     return replace(
         node,
         kinds="y" * len(stay) + "f" * len(others),
-        weights=weights,  # type: ignore[arg-type]
+        weights=weights,
         cone=Cone.orthant(len(stay)),
         generators=generators,
     )

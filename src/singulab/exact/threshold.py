@@ -5,19 +5,14 @@ from fractions import Fraction
 from typing import Any
 
 from singulab.exact.cone import NewtonPolyhedron, TooManyFacesError
-from singulab.exact.coordinates import sparser
 from singulab.exact.deadline import Deadline, TimeUpError
+from singulab.exact.found import UNKNOWN, Found
 from singulab.exact.node import NOTHING, Node, Pair, newton_pair
 from singulab.exact.problem import Interval, Problem, of_ideal, of_loss
 from singulab.exact.result import RLCT, Bound
-from singulab.exact.search import (
-    TIME_UP,
-    UNKNOWN,
-    Found,
-    NegativeError,
-    Search,
-    refuse_sign_change,
-)
+from singulab.exact.search import TIME_UP, Search
+from singulab.exact.sign_change import NegativeError, refuse_sign_change
+from singulab.exact.sparse import sparser
 
 _MOST_SHEARED = 16  # variables in which other coordinates are looked for
 _FIRST = 0.3  # share of the time for the coordinates as they are given
