@@ -84,7 +84,7 @@ class Config(BenchConfig):
     seed: int = 20261122  # of the random ideals and of the changes of coordinates
     time_limit: float = 10.0  # seconds for each random ideal
     time_limit_coordinates: float = 25.0  # seconds for each changed ideal
-    time_limit_networks: float = 150.0  # seconds for each network
+    time_limit_networks: float = 150.0  # seconds for each network and each row of the table
     time_limit_widths: float = 20.0  # seconds for each two-layer network
     num_volumes: int = 210  # random ideals that are compared with volumes, at most
     shard: str = "0/1"  # i/k: every k-th question from the i-th on
@@ -243,7 +243,7 @@ def table(config: Config) -> Iterator[Question]:
     """Rows with known values; the tests hold them too."""
     from tests import known_rlct as rows
 
-    limit = config.time_limit
+    limit = config.time_limit_networks
     yield from known("table", [(k, k, v, m) for k, v, m in (*rows.LOSSES, *rows.TRAPS)], limit)
     yield from known("table", [(k, k.split(","), v, m) for k, v, m in rows.MODELS], limit)
     for name, generators, at, value, m in rows.AT_POINTS:
