@@ -60,7 +60,6 @@ GROUPS = (
     "contradictions",
     "opinion",
 )
-MOST_PARAMETERS = 50  # of the networks of ``widths``
 RADIUS = 0.125  # of the box around the origin in which volumes are taken
 FAR, ERRORS = 0.05, 3.0  # a contradiction differs by more of λ, and by more reported errors
 Term = tuple[int, tuple[int, ...]]
@@ -86,6 +85,7 @@ class Config(BenchConfig):
     time_limit_coordinates: float = 25.0  # seconds for each changed ideal
     time_limit_networks: float = 150.0  # seconds for each network and each row of the table
     time_limit_widths: float = 20.0  # seconds for each two-layer network
+    most_parameters: int = 50  # of the networks of ``widths``
     num_volumes: int = 210  # random ideals that are compared with volumes, at most
     shard: str = "0/1"  # i/k: every k-th question from the i-th on
     folder: Path = Path("runs/exact")  # where finished rows are kept
@@ -318,22 +318,21 @@ def moved_ideal(ideal: list[str], there: list[str], time_limit: float) -> Row:
 
 def widths(config: Config) -> Iterator[Question]:
     """Every two-layer linear network, up to its transpose, and every tanh network, at the zero function."""
-    limit = config.time_limit_widths
-    for hidden in range(1, MOST_PARAMETERS // 2 + 1):
-        for fan_in in range(1, MOST_PARAMETERS):
-            for fan_out in range(fan_in, MOST_PARAMETERS // hidden - fan_in + 1):
+    most, limit = config.most_parameters, config.time_limit_widths
+    for size in range(2, most + 1):
+        for hidden in (h for h in range(1, size // 2 + 1) if size % h == 0):
+            for fan_in in range(1, size // hidden // 2 + 1):
+                fan_out = size // hidden - fan_in
                 truth = formulas.reduced_rank(fan_in, hidden, fan_out, 0)
-                name = f"linear {fan_in}-{hidden}-{fan_out}"
                 ideal = matrix_product(fan_in, hidden, fan_out)
-                size = hidden * (fan_in + fan_out)
                 find = partial(rlct_of_ideal, ideal, time_limit=limit)
                 ask = partial(compared, find, str(truth.value), truth.multiplicity or 1, size)
-                yield Question("widths", name, ask)
-    for hidden in range(1, MOST_PARAMETERS // 2 + 1):
-        truth = formulas.tanh_network(hidden)
-        find = partial(rlct_of_ideal, units(hidden, 2, hidden), time_limit=limit)
-        ask = partial(compared, find, str(truth.value), truth.multiplicity or 1, 2 * hidden)
-        yield Question("widths", f"tanh, H = {hidden}", ask)
+                yield Question("widths", f"linear {fan_in}-{hidden}-{fan_out}", ask)
+        if size % 2 == 0:
+            truth = formulas.tanh_network(size // 2)
+            find = partial(rlct_of_ideal, units(size // 2, 2, size // 2), time_limit=limit)
+            ask = partial(compared, find, str(truth.value), truth.multiplicity or 1, size)
+            yield Question("widths", f"tanh, H = {size // 2}", ask)
 
 
 def sizes(config: Config) -> Iterator[Question]:

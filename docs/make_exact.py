@@ -18,7 +18,7 @@ NAMES = {
     "coordinates": "nine ideals under five changes of coordinates",
     "networks": "networks at the zero function",
     "formulas": "published closed forms, by `sl.exact.formulas`",
-    "widths": "two-layer networks of at most 50 parameters at the zero function",
+    "widths": "all small two-layer networks at the zero function",
 }
 
 
@@ -82,7 +82,8 @@ def widths(rows: list[dict[str, Any]]) -> list[str]:
     mine = [row for row in rows if row["group"] == "widths"]
     if not mine:
         return []
-    lines = ["", "All two-layer networks of at most 50 parameters, by hidden units:", ""]
+    most = max(row["parameters"] for row in mine)
+    lines = ["", f"All two-layer networks of at most {most} parameters, by hidden units:", ""]
     lines += [
         "| | asked | proved | the upper bound is the closed form | longest |",
         "|---|---|---|---|---|",

@@ -169,3 +169,33 @@ def test_a_root_that_is_left_out_is_counted(certificates):
     at(wrong, lists[0]).clear()
     with pytest.raises(RefutedError, match="not all roots"):
         check(wrong)
+
+
+def test_a_float_is_refused(certificates):
+    wrong = copy.deepcopy(certificates["one chart"])
+    wrong["problem"]["generators"][0][0][0] = 1.0
+    with pytest.raises(RefutedError, match="fractions are texts"):
+        check(wrong)
+
+
+def test_a_certificate_that_is_too_deep_or_too_large_is_refused(certificates):
+    wrong = copy.deepcopy(certificates["children"])
+    tree = {}
+    for _ in range(10_000):
+        tree = {"split": [tree]}
+    wrong["tree"] = tree
+    with pytest.raises(RefutedError, match="refuted"):
+        check(wrong)
+
+
+def test_an_open_chart_without_faces_says_only_what_its_monomials_say(certificates):
+    open_ = copy.deepcopy(certificates["one chart"])
+    del open_["rlct"], open_["multiplicity"]
+    open_["tree"] = {"open": "no time"}
+    low, high = check(open_)
+    assert low.rlct == 0
+    assert high.rlct > 10
+    open_["tree"]["faces"] = []
+    low, high = check(open_)
+    assert low.rlct == 0
+    assert high.rlct == Fraction(5, 12)  # the Newton rule
