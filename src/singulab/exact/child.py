@@ -14,7 +14,12 @@ from singulab.exact.zeros import factors, witness
 
 
 def recentred(
-    place: Place, j: int, numerator: Polynomial, denominator: Polynomial, root: Root | None
+    place: Place,
+    j: int,
+    numerator: Polynomial,
+    denominator: Polynomial,
+    root: Root | None,
+    deadline: Deadline,
 ) -> Node:
     """The chart near denominator·u_j = numerator, whose new small y is the difference of the two.
 
@@ -105,7 +110,7 @@ def recentred(
             kept_conditions.append(q)
     pieces: list[Polynomial] = []
     for q in kept_conditions:
-        for piece, _ in factors(q, Deadline(1.0)) if q else ():
+        for piece, _ in factors(q, deadline) if q else ():
             piece = shell.normal(piece)
             if len(piece) > 1 and piece not in pieces:
                 pieces.append(piece)

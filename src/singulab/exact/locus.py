@@ -129,7 +129,7 @@ class Locus:
         self, j: int, top: Polynomial, bottom: Polynomial, root: Root | None, bound: Pair
     ) -> tuple[Found, dict[str, Any]]:
         """Bounds of one child, and what the certificate tells of it."""
-        child = recentred(self.place, j, top, bottom, root)
+        child = recentred(self.place, j, top, bottom, root, self.deadline)
         if any(not q or child.one_sign(q) < 0 for q in child.conditions):
             found = Found(NOTHING, NOTHING, {"end": "empty"})
         else:

@@ -10,15 +10,16 @@ import pytest
 from singulab.exact import RefutedError, check, rlct, rlct_of_ideal, rlct_over
 
 FOUND = {
-    "one chart": lambda: rlct("(y^2 - x^3)^2"),
-    "children": lambda: rlct_of_ideal(["a*b + c*d", "a*b^3 + c*d^3"]),
-    "an irrational root": lambda: rlct("((x^2 - 2*y^2)^2 - x*y^4)^2"),
-    "a power series": lambda: rlct_of_ideal(["x + y^2 + x^2*y", "x*y + z^3"]),
-    "a split": lambda: rlct("(x*y)^2 + (z*w)^2"),
-    "a square": lambda: rlct("x^4 + x^2*y + y^2 + (x*z)^2"),
-    "a box": lambda: rlct_over("(x*(x - 1)*y)^2", {"x": (-2, 2), "y": (0, 1)}),
+    "one chart": lambda: rlct("(y^2 - x^3)^2", time_limit=60),
+    "children": lambda: rlct_of_ideal(["a*b + c*d", "a*b^3 + c*d^3"], time_limit=60),
+    "an irrational root": lambda: rlct("((x^2 - 2*y^2)^2 - x*y^4)^2", time_limit=60),
+    "a power series": lambda: rlct_of_ideal(["x + y^2 + x^2*y", "x*y + z^3"], time_limit=60),
+    "a split": lambda: rlct("(x*y)^2 + (z*w)^2", time_limit=60),
+    "a square": lambda: rlct("x^4 + x^2*y + y^2 + (x*z)^2", time_limit=60),
+    "a box": lambda: rlct_over("(x*(x - 1)*y)^2", {"x": (-2, 2), "y": (0, 1)}, time_limit=60),
     "a group": lambda: rlct_of_ideal(
-        ["+".join(f"a{i}{k}*b{k}{j}" for k in range(2)) for i in range(2) for j in range(3)]
+        ["+".join(f"a{i}{k}*b{k}{j}" for k in range(2)) for i in range(2) for j in range(3)],
+        time_limit=60,
     ),
 }
 
