@@ -73,6 +73,7 @@ def told() -> str:
                 cells.append(f"{row['seconds']:.3f}" if whole else f"— ({row['proved_of_5']} of 5)")
         lines.append(f"| {dim} | " + " | ".join(cells) + " |")
     lines += [*widths(record["rows"]), *compared(record["rows"])]
+    lines += ["", "Times are those of a machine that was busy with other work."]
     lines += ["", f"Record: `{path.relative_to(RECORDS.parents[1])}`."]
     return "\n".join(lines) + "\n"
 
