@@ -53,6 +53,21 @@ def test_a_unit_of_two_inputs():
     assert replayed(from_model("a*tanh(b*x + c*y)", list("abc"), ["x", "y"], 0)) == ("1/2", 1)
 
 
+@pytest.mark.parametrize(
+    "f, inputs, truth, at, value, multiplicity",
+    [
+        ("a*tanh(b*x + c)", "x", "0", {}, "1/2", 1),  # a·c and a·b
+        ("a*tanh(b*x + c) + d", "x", "0", {}, "1", 2),  # d and a·b
+        ("a*tanh(b*x + c*y + d) + e", "xy", "0", {}, "1", 1),  # e, a·b and a·c
+        ("a*tanh(b*x + c) + d*tanh(e*x + f) + g", "x", "0", {}, "5/4", 1),
+        ("a*tanh(b*x + c) + d", "x", "tanh(x)", {"a": 1, "b": 1}, "2", 1),  # regular
+    ],
+)
+def test_units_with_biases(f, inputs, truth, at, value, multiplicity):
+    parameters = [n for n in "abcdefg" if n in f.replace("tanh", "")]
+    assert replayed(from_model(f, parameters, inputs, truth, at=at)) == (value, multiplicity)
+
+
 def test_a_mixture_of_two_coins():
     # weights w and 1 − w of coins p and q tossed twice, truth: one coin of ½ at p = q = ½, w = ½
     heads = "(w*p^2 + (1-w)*q^2)"
@@ -71,7 +86,25 @@ def test_a_mixture_of_two_coins():
     [
         (lambda: from_model("a*x", ["a"], ["x"], "x"), "not 0 at a = 0"),
         (lambda: from_model("a*relu(x)", ["a"], ["x"], "0"), "activations are tanh"),
-        (lambda: from_model("tanh(a*x + b)", ["a", "b"], ["x"], "0"), "without a bias"),
+        (lambda: from_model("tanh(a*x + b^2)", ["a", "b"], ["x"], "0"), "must be one parameter"),
+        (lambda: from_model("tanh(a*x)", ["a"], ["x"], "tanh(x + 1)"), "in a truth there is none"),
+        (lambda: from_model("b*tanh(a*x + b)", ["a", "b"], ["x"], "0"), "occurs elsewhere too"),
+        (lambda: from_model("tanh(a*x+b)", ["a", "b"], ["x"], "0", at={"b": 1}), "must be 0 there"),
+        (lambda: from_model("sin(a*x + b)", ["a", "b"], ["x"], "0"), "A bias inside sin"),
+        (
+            lambda: from_model("tanh(a*x+b) + c*x", ["a", "b", "c"], ["x"], "0"),
+            "not contain inputs",
+        ),
+        (lambda: from_model("tanh(a*x^2)", ["a"], ["x"], "0"), "linear in the inputs"),
+        (
+            lambda: from_model(
+                "+".join(f"a{i}*tanh(b{i}*x + c{i})" for i in range(4)),
+                [f"{n}{i}" for n in "abc" for i in range(4)],
+                ["x"],
+                "0",
+            ),
+            "known up to 3",
+        ),
         (lambda: from_model("tanh(x)*tanh(a*x)", ["a"], ["x"], "0"), "no sum"),
         (lambda: from_model("tanh(a*x) + sin(a*x)", ["a"], ["x"], "0"), "one activation"),
         (lambda: from_model("a*x", ["a", "x"], ["x"], "0"), "share a name"),

@@ -1,11 +1,12 @@
 import json
+import re
 import time
 from fractions import Fraction
 
 import pytest
 
-from known_rlct import LOSSES, MODELS, TRAPS
-from singulab.exact import check, rlct, rlct_of_ideal
+from known_rlct import AT_POINTS, BOUNDED, CORNERS, LOSSES, MODELS, TRAPS
+from singulab.exact import Bound, check, rlct, rlct_of_ideal
 
 
 def replayed(found):
@@ -27,6 +28,34 @@ def test_a_known_ideal_is_proved(generators, value, multiplicity):
     found = rlct_of_ideal(generators.split(","), time_limit=60)
     assert found.status == "proved", found
     assert replayed(found) == (value, multiplicity)
+
+
+@pytest.mark.parametrize(
+    "generators, at, value, multiplicity",
+    [row[1:] for row in AT_POINTS],
+    ids=[r[0] for r in AT_POINTS],
+)
+def test_a_known_model_at_a_point_is_proved(generators, at, value, multiplicity):
+    found = rlct_of_ideal(generators, at, time_limit=60)
+    assert found.status == "proved", found
+    assert replayed(found) == (value, multiplicity)
+
+
+@pytest.mark.parametrize("name, generators, value, multiplicity", CORNERS)
+def test_a_known_model_at_a_corner_is_proved(name, generators, value, multiplicity):
+    variables = {word for g in generators for word in re.findall("[a-z][0-9]*", g)}
+    found = rlct_of_ideal(generators, domain=dict.fromkeys(variables, (0, None)), time_limit=60)
+    assert replayed(found) == (value, multiplicity)
+
+
+@pytest.mark.parametrize("name, expression, value, multiplicity", BOUNDED)
+def test_what_is_not_proved_lies_between_bounds(name, expression, value, multiplicity):
+    ask = rlct if isinstance(expression, str) else rlct_of_ideal
+    found = ask(expression, time_limit=2)
+    truth = Bound(Fraction(value), multiplicity)
+    assert found.lower <= truth <= found.upper
+    low, high = check(found.certificate)
+    assert low <= truth <= high
 
 
 @pytest.mark.parametrize("n", range(1, 8))

@@ -8,6 +8,7 @@ A cone C of directions has rays r and inequalities ⟨c, ω⟩ ≥ 0. The Newton
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property, partial
 from math import gcd, lcm
 
 from singulab.exact.deadline import tick
@@ -40,8 +41,22 @@ class Cone:
         dual = _dual(rays)
         return cls(tuple(rays), tuple(dual))
 
+    @cached_property
+    def is_orthant(self) -> bool:
+        """Whether the rays are the coordinate axes."""
+        return len(self.rays) == len(self.facets) and all(
+            sum(ray) == 1 and min(ray) == 0 for ray in self.rays
+        )
+
+    @cached_property
+    def middle(self) -> Vector:
+        """A direction inside the cone: the sum of the rays."""
+        return tuple(map(sum, zip(*self.rays, strict=True)))
+
     def bounds(self, exponents: Sequence[int]) -> bool:
         """Whether the monomial is bounded where all log-directions lie in the cone."""
+        if self.is_orthant:
+            return min(exponents, default=0) >= 0
         return all(inner(ray, exponents) >= 0 for ray in self.rays)
 
 
@@ -116,7 +131,7 @@ def _dual(rays: Sequence[Vector]) -> list[Vector]:
     found = [(primitive_vector(column), every & ~(1 << i)) for i, column in enumerate(inverse)]
     others = [ray for ray in rays if ray not in basis]
     for k, ray in enumerate(others):
-        found = _cut(found, lambda c, ray=ray: inner(c, ray), 1 << (dimension + k), dimension)  # type: ignore[misc]
+        found = _cut(found, partial(inner, ray), 1 << (dimension + k), dimension)
     return [c for c, _ in found]
 
 
@@ -155,7 +170,7 @@ class NewtonPolyhedron:
         self.cone = cone
         unique = sorted(set(points), key=lambda a: (sum(a), a))
         self.points: list[Vector] = []
-        orthant = all(sum(c) == 1 and min(c) == 0 for c in cone.facets)
+        orthant = cone.is_orthant
         for a in unique:
             tick()
             if not any(_above(a, b, cone, orthant) for b in unique if b != a):
@@ -176,11 +191,7 @@ class NewtonPolyhedron:
         ]
         rays.append(((0,) * (dimension - 1) + (-1,), (1 << size) - 1))
         for k, a in enumerate(self.points[1:]):
-
-            def value(ray: Vector, a: Vector = a) -> int:
-                return inner(ray[:-1], a) - ray[-1]
-
-            rays = _cut(rays, value, 1 << (size + 1 + k), dimension)
+            rays = _cut(rays, partial(inner, (*a, -1)), 1 << (size + 1 + k), dimension)
             if len(rays) > _MOST_FACES:
                 raise TooManyFacesError(f"more than {_MOST_FACES} facets")
         return [(ray[:-1], ray[-1]) for ray, _ in rays if any(ray[:-1])]

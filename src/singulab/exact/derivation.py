@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from singulab.exact.checker import check
-from singulab.exact.checker_chart import NEVER, Chart, normals
+from singulab.exact.checker.chart import NEVER, Chart
+from singulab.exact.checker.core import check
+from singulab.exact.checker.polyhedron import normals
 from singulab.exact.polynomial import inner, told
 from singulab.exact.result import RLCT
 

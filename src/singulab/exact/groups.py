@@ -12,10 +12,12 @@ least pair, and free variables become small ones.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from singulab.exact.cone import Cone
 from singulab.exact.deadline import Deadline, tick
+from singulab.exact.generators import product_direction, tidy
 from singulab.exact.node import Node
 from singulab.exact.polynomial import (
     Polynomial,
@@ -26,7 +28,6 @@ from singulab.exact.polynomial import (
     to_json,
     variable,
 )
-from singulab.exact.simplify import product_direction, tidy
 
 Permutation = tuple[int, ...]
 _STEPS = 3000  # of the search for weights
@@ -74,6 +75,7 @@ def _covering(node: Node, v: int, colours: Sequence[int]) -> list[int] | None:
 def _homogeneous(node: Node, group: set[int], colours: Sequence[int]) -> set[int] | None:
     """The group enlarged until each generator has degree 0 or 1 in it throughout."""
     for _ in range(4 * node.small):
+        tick()
         for g in node.generators:
             degrees = {a: sum(a[i] for i in group) for a in g}
             if max(degrees.values()) > 1:
@@ -105,13 +107,22 @@ def refined(node: Node, colours: list[int]) -> list[int]:
     while True:
         tick()
         rows: list[list[Any]] = [[] for _ in colours]
+        told: list[list[Any]] = []
         for g in node.generators:
-            terms = [
-                (abs(c), tuple(sorted((colours[i], e) for i, e in enumerate(a) if e)))
-                for a, c in g.items()
-            ]
-            whole = tuple(sorted(terms))
-            for a, term in zip(g, terms, strict=True):
+            tick()
+            told.append(
+                [
+                    (abs(c), tuple(sorted((colours[i], e) for i, e in enumerate(a) if e)))
+                    for a, c in g.items()
+                ]
+            )
+        terms = {term: k for k, term in enumerate(sorted({t for line in told for t in line}))}
+        lines = [[terms[t] for t in line] for line in told]
+        wholes = {key: k for k, key in enumerate(sorted({tuple(sorted(x)) for x in lines}))}
+        for g, line in zip(node.generators, lines, strict=True):
+            tick()
+            whole = wholes[tuple(sorted(line))]
+            for a, term in zip(g, line, strict=True):
                 for i, e in enumerate(a):
                     if e:
                         rows[i].append((whole, term, e))
@@ -219,12 +230,13 @@ def blown_up(node: Node, group: Sequence[int], i: int) -> Node:
         for g in node.generators
     )
     weights = tuple(
-        sum(node.weights[v] for v in group) if s == i else node.weights[s] for s in stay
+        sum((node.weights[v] for v in group), Fraction(0)) if s == i else node.weights[s]
+        for s in stay
     )
     return replace(
         node,
         kinds="y" * len(stay) + "f" * len(others),
-        weights=weights,  # type: ignore[arg-type]
+        weights=weights,
         cone=Cone.orthant(len(stay)),
         generators=generators,
     )
@@ -258,6 +270,7 @@ def _translations(node: Node) -> Iterator[tuple[int, Polynomial]]:
         for a, c in g.items():
             parts.setdefault(a[:n], {})[(*(0,) * n, *a[n:])] = c
         for part in parts.values():
+            tick()
             for a, c in part.items():
                 if len(part) > 1 and sum(a) == 1 and abs(c) == 1:
                     v = a.index(1)

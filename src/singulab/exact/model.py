@@ -1,22 +1,19 @@
 """From a parametric model to the ideal of K.
 
 Regression with Gaussian noise: f(x, θ) − truth(x) = Σ_j g_j(θ) e_j(x) with linearly independent e_j has
-K ~ Σ g_j². For a polynomial f the e_j are monomials of the inputs. For units a·σ(b·x) with an odd analytic σ all
-of whose odd Taylor coefficients differ from 0,
-
-    p_k(x) = Σ_i a_i (b_i·x)^{2k+1}
-
-are the coefficients of the Taylor series, and finitely many generate all of them: with H units, e_j the elementary
-symmetric functions of the (b_i·x)², p_k = Σ_{j=1}^{H} ±e_j p_{k−j} from k = H on.
+K ~ Σ g_j². For a polynomial f the e_j are monomials of the inputs. With units a·σ(b·x) they are those of the Taylor
+series, of which finitely many coefficients generate all others: :mod:`singulab.exact.activation` says which.
 
 A discrete model with probabilities p_x(θ) and a truth q has K ~ Σ_x (p_x(θ) − q_x)².
 """
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from math import factorial
 from typing import Any, NamedTuple
 
+from singulab.exact.activation import BIASED, ODD, odd_coefficient, tanh_polynomials
 from singulab.exact.parse import (
     NotAPolynomialError,
     Rational,
@@ -31,14 +28,21 @@ from singulab.exact.problem import Interval, of_polynomials
 from singulab.exact.result import RLCT
 from singulab.exact.threshold import solve
 
-ODD = ("tanh", "sin", "sinh", "atan", "erf")  # odd, with no odd Taylor coefficient 0
+
+class _Unit(NamedTuple):
+    """coefficient·σ(inner + bias)."""
+
+    activation: str
+    coefficient: Rational
+    inner: Rational
+    bias: int | None = None  # the parameter that it is, by its place
 
 
 class _Parts(NamedTuple):
-    """polynomial + Σ coefficient·σ(inner)."""
+    """A polynomial and a sum of units."""
 
     polynomial: Rational
-    units: list[tuple[str, Rational, Rational]]  # σ, coefficient, inner
+    units: list[_Unit]
 
 
 def from_model(
@@ -58,8 +62,9 @@ def from_model(
 
     Args:
         f: the output, or several, as polynomials of parameters and inputs plus terms such as ``a*tanh(b*x)``
-            with polynomials a of the parameters and b·x linear in the inputs without bias; σ is one of tanh,
-            sin, sinh, atan, erf. Without inputs: the probabilities of all outcomes.
+            with polynomials a of the parameters and b·x linear in the inputs; σ is one of tanh, sin, sinh,
+            atan, erf. Up to three units of tanh may have a bias, ``a*tanh(b*x + c)``, that is a parameter of its
+            own and 0 at the point. Without inputs: the probabilities of all outcomes.
         parameters: names of θ.
         inputs: names of x; empty for a discrete model.
         truth: the true function, of the same kind and in the inputs alone, or true probabilities.
@@ -96,6 +101,7 @@ def ideal_of_model(
 
     Of a unit a·σ(b·x) of its own parameters with b ≠ 0 at the point, a·b and b² are coordinates as good as a
     and b, and p_k is linear in the first. They take the places of a and b, unless one of these is ``fixed``.
+    tanh(c) takes the place of a bias c.
     """
     outputs = [f] if isinstance(f, str) else list(f)
     truths = [truth] if isinstance(truth, str | int | Fraction) else list(truth)
@@ -108,38 +114,92 @@ def ideal_of_model(
             f"{', '.join(sorted(both))}: a parameter and an input cannot share a name."
         )
     variables = [*parameters, *inputs]
-    generators: list[Rational] = []
+    told = [_told(true, inputs, variables) for true in truths]
+    models = [_parts(read(output), variables) for output in outputs]
     here = {name: Fraction(0) for name in parameters} | dict(point or {})
+    models = _biased([*models, *told], parameters, here)[: len(outputs)]
+    generators: list[Rational] = []
     lonely: list[tuple[int, int]] = []
-    for output, true in zip(outputs, truths, strict=True):
-        told = read(str(true))
-        if strange := [n for n in names(told) if n not in inputs]:
-            raise ValueError(f"The truth may contain inputs only, got {', '.join(strange)}.")
-        model, target = _parts(read(output), variables), _parts(told, variables)
+    for model, target in zip(models, told, strict=True):
         polynomial = dict(model.polynomial)
         for a, c in target.polynomial.items():
             polynomial[a] = polynomial.get(a, Fraction(0)) - c
-        units = [*model.units, *((s, {a: -c for a, c in k.items()}, b) for s, k, b in target.units)]
-        if len(outputs) == 1 and not any(any(a) for a in polynomial):
+        minus = {(0,) * len(variables): Fraction(-1)}
+        units = [*model.units, *_scaled(target, minus).units]
+        bare = not any(any(a) for a in polynomial) and all(unit.bias is None for unit in units)
+        if len(outputs) == 1 and bare:
             lonely = _lonely(units, parameters, here, fixed)
-        generators.extend(_coefficients(polynomial, units, len(parameters), lonely))
+        generators.extend(_coefficients(polynomial, units, parameters, lonely))
     for outer, within in lonely:
         here[parameters[outer]] *= here[parameters[within]]
         here[parameters[within]] **= 2
     return [g for g in generators if g], here
 
 
+def _told(truth: Any, inputs: Sequence[str], variables: Sequence[str]) -> _Parts:
+    """The truth, of inputs alone."""
+    syntax = read(str(truth))
+    if strange := [name for name in names(syntax) if name not in inputs]:
+        raise ValueError(f"The truth may contain inputs only, got {', '.join(strange)}.")
+    return _parts(syntax, variables)
+
+
+def _biased(
+    models: Sequence[_Parts], parameters: Sequence[str], point: Mapping[str, Fraction]
+) -> list[_Parts]:
+    """The same with biases apart from what is linear in the inputs."""
+    dim = len(parameters)
+    inners = [unit.inner for model in models for unit in model.units]
+    others = [model.polynomial for model in models]
+    others += [unit.coefficient for model in models for unit in model.units]
+    found = []
+    for model in models:
+        units = []
+        for unit in model.units:
+            linear = {a: c for a, c in unit.inner.items() if any(a[dim:])}
+            bias = [a for a in unit.inner if a not in linear]
+            if not bias:
+                units.append(unit)
+                continue
+            place = bias[0].index(1) if len(bias) == 1 and sum(bias[0]) == 1 else None
+            if place is None:
+                raise NotAPolynomialError(
+                    "A bias must be one parameter, such as c in tanh(b*x + c); in a truth there is none, for tanh of a "
+                    "rational bias is irrational."
+                )
+            name = parameters[place]
+            if (
+                any(a[place] for p in others for a in p)
+                or any(a[place] for p in inners if p != unit.inner for a in p)
+                or any(a[place] for a in linear)
+            ):
+                raise NotAPolynomialError(
+                    f"The bias {name} occurs elsewhere too, so tanh({name}) cannot take its place as a coordinate."
+                )
+            if point[name]:
+                raise NotAPolynomialError(
+                    f"The bias {name} is {point[name]} at the point, where tanh({name}) is irrational; biases must be "
+                    f"0 there."
+                )
+            units.append(unit._replace(inner=linear, bias=place))
+        found.append(model._replace(units=units))
+    return found
+
+
 def _lonely(
-    units: Sequence[tuple[str, Rational, Rational]],
+    units: Sequence[_Unit],
     parameters: Sequence[str],
     point: Mapping[str, Fraction],
     fixed: Sequence[str],
 ) -> list[tuple[int, int]]:
     """Places of a and b in units a·σ(b·x) that share neither with another unit, b not 0 at the point."""
     dim = len(parameters)
-    told = [{i for p in unit[1:] for e in p for i in range(dim) if e[i]} for unit in units]
+    told = [
+        {i for p in (unit.coefficient, unit.inner) for e in p for i in range(dim) if e[i]}
+        for unit in units
+    ]
     found = []
-    for k, (_, coefficient, inner) in enumerate(units):
+    for k, (_, coefficient, inner, _) in enumerate(units):
         if len(coefficient) != 1 or len(inner) != 1:
             continue
         ((outer, c),), ((within, d),) = coefficient.items(), inner.items()
@@ -161,31 +221,30 @@ def _lonely(
 
 def _coefficients(
     polynomial: Rational,
-    units: Sequence[tuple[str, Rational, Rational]],
-    dim: int,
+    units: Sequence[_Unit],
+    parameters: Sequence[str],
     lonely: Sequence[tuple[int, int]],
 ) -> list[Rational]:
     """Coefficients of all input monomials that are needed."""
-    if len({s for s, _, _ in units}) > 1:
+    dim = len(parameters)
+    if len({unit.activation for unit in units}) > 1:
         raise NotAPolynomialError("Units of one model must have one activation.")
-    for _, _, inner in units:
-        if any(sum(a[dim:]) != 1 for a in inner):
-            raise NotAPolynomialError(
-                "The argument of an activation must be linear in the inputs without a bias, such as b*x + c*y."
-            )
-    highest = max((sum(a[dim:]) for a in polynomial), default=0)
+    if any(sum(a[dim:]) != 1 for unit in units for a in unit.inner):
+        raise NotAPolynomialError(
+            "The argument of an activation must be linear in the inputs, such as b*x + c*y or b*x + c."
+        )
     total = dict(polynomial)
-    for k in range((highest + 1) // 2 + len(units) if units else 0):
-        factor = _taylor(units[0][0], 2 * k + 1)
-        for _, coefficient, inner in units:
-            term = dict(coefficient)
-            for _ in range(2 * k + 1):
-                term = times(term, inner)
+    biased = any(unit.bias is not None for unit in units)
+    for k, factors in _series(polynomial, units, dim) if biased else _odd(polynomial, units, dim):
+        for unit, factor in zip(units, factors, strict=True):
+            term = times(unit.coefficient, factor)
+            for _ in range(k):
+                term = times(term, unit.inner)
             for a, c in term.items():
                 for _, b in lonely:
                     if a[b]:  # a·b^{2k+1} = (a·b)·(b²)^k
                         a = (*a[:b], a[b] // 2, *a[b + 1 :])
-                total[a] = total.get(a, Fraction(0)) + factor * c
+                total[a] = total.get(a, Fraction(0)) + c
     parts: dict[Exponents, Rational] = {}
     for a, c in total.items():
         if c:
@@ -193,29 +252,49 @@ def _coefficients(
     return [parts[key] for key in sorted(parts, key=lambda e: (sum(e), e))]
 
 
-def _taylor(name: str, order: int) -> Fraction:
-    """The Taylor coefficient of an activation, up to a common factor of all of them."""
-    factorial = 1
-    for i in range(2, order + 1):
-        factorial *= i
-    k = order // 2
-    if name == "sin":
-        return Fraction((-1) ** k, factorial)
-    if name == "sinh":
-        return Fraction(1, factorial)
-    if name == "atan":
-        return Fraction((-1) ** k, order)
-    if name == "erf":
-        small = 1
-        for i in range(2, k + 1):
-            small *= i
-        return Fraction((-1) ** k, small * order)
-    # tanh′ = 1 − tanh²
-    series = [Fraction(0)] * (order + 2)
-    for n in range(order):
-        square = sum((series[i] * series[n - i] for i in range(n + 1)), Fraction(0))
-        series[n + 1] = (int(n == 0) - square) / (n + 1)
-    return series[order]
+def _odd(
+    polynomial: Rational, units: Sequence[_Unit], dim: int
+) -> Iterator[tuple[int, list[Rational]]]:
+    """Orders that generate the others, each with the Taylor coefficient of every unit."""
+    if not units:
+        return
+    one = (0,) * len(next(iter(units[0].inner)))
+    highest = max((sum(a[dim:]) for a in polynomial), default=0)
+    for k in range(1, 2 * ((highest + 1) // 2 + len(units)), 2):
+        yield k, [{one: odd_coefficient(units[0].activation, k)}] * len(units)
+
+
+def _series(
+    polynomial: Rational, units: Sequence[_Unit], dim: int
+) -> Iterator[tuple[int, list[Rational]]]:
+    """The same with biases: the coefficient of order k is P_k(t)/k!, a polynomial of t = tanh(bias)."""
+    if units[0].activation != "tanh":
+        raise NotAPolynomialError(
+            f"A bias inside {units[0].activation} is not supported: tanh alone has Taylor coefficients that are "
+            f"polynomials of its value."
+        )
+    if len(units) not in BIASED:
+        raise NotAPolynomialError(
+            f"{len(units)} units of which some have biases (those of the truth included): how many Taylor "
+            f"coefficients generate the others is known up to {max(BIASED)}."
+        )
+    if any(sum(a[dim:]) for a in polynomial):
+        raise NotAPolynomialError(
+            "Beside units with biases the polynomial part may not contain inputs."
+        )
+    size = len(next(iter(units[0].inner)))
+    for k, powers in enumerate(tanh_polynomials(BIASED[len(units)])):
+        factors: list[Rational] = []
+        for unit in units:
+            t = [int(i == unit.bias) for i in range(size)]
+            factors.append(
+                {
+                    tuple(e * i for i in t): c / factorial(k)
+                    for e, c in powers.items()
+                    if unit.bias is not None or e == 0
+                }
+            )
+        yield k, factors
 
 
 def _parts(syntax: ast.expr, variables: Sequence[str]) -> _Parts:
@@ -229,7 +308,7 @@ def _parts(syntax: ast.expr, variables: Sequence[str]) -> _Parts:
                 f"{ast.unparse(syntax)[:60]!r}: activations are {', '.join(ODD)}, of one argument."
             )
         one: Rational = {(0,) * len(variables): Fraction(1)}
-        return _Parts({}, [(name, one, expand(syntax.args[0], variables))])
+        return _Parts({}, [_Unit(name, one, expand(syntax.args[0], variables))])
     if isinstance(syntax, ast.UnaryOp) and isinstance(syntax.op, ast.USub | ast.UAdd):
         return _scaled(_parts(syntax.operand, variables), {(0,) * len(variables): _sign(syntax.op)})
     if isinstance(syntax, ast.BinOp) and isinstance(syntax.op, ast.Add | ast.Sub):
@@ -256,6 +335,5 @@ def _sign(operator: ast.AST) -> Fraction:
 
 
 def _scaled(parts: _Parts, factor: Rational) -> _Parts:
-    return _Parts(
-        times(parts.polynomial, factor), [(s, times(k, factor), b) for s, k, b in parts.units]
-    )
+    units = [unit._replace(coefficient=times(unit.coefficient, factor)) for unit in parts.units]
+    return _Parts(times(parts.polynomial, factor), units)

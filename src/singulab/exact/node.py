@@ -19,9 +19,11 @@ c that are positive where the chart lives, and ``witness`` is such a point, if o
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from singulab.exact.cone import Cone, NewtonPolyhedron, rank
+from singulab.exact.deadline import tick
 from singulab.exact.polynomial import (
     Polynomial,
     coefficients,
@@ -145,12 +147,21 @@ class Node:
 
     def leading(self, i: int) -> tuple[int, ...] | None:
         """The small exponents m where generator i is the monomial m times a unit."""
+        return self._leadings[i]
+
+    @cached_property
+    def _leadings(self) -> list[tuple[int, ...] | None]:
+        return [self._leading(i) for i in range(len(self.generators))]
+
+    def _leading(self, i: int) -> tuple[int, ...] | None:
+        tick()
         parts: dict[tuple[int, ...], Polynomial] = {}
         for a, c in self.generators[i].items():
             parts.setdefault(a[: self.small], {})[a] = c
         if not parts:
             return None
-        m = min(parts, key=lambda a: sum(inner(ray, a) for ray in self.cone.rays))
+        middle = self.cone.middle
+        m = min(parts, key=lambda a: inner(a, middle))
         if not self.nonzero(parts[m]):
             return None
         for a in (*parts, *self.tail(i)):
@@ -162,8 +173,7 @@ class Node:
 
     def monomials(self) -> list[tuple[int, ...]]:
         """Small exponents of the generators that are a monomial times a unit."""
-        found = (self.leading(i) for i in range(len(self.generators)))
-        return [m for m in found if m is not None]
+        return [m for m in self._leadings if m is not None]
 
     def satisfied(self, point: Sequence[Fraction]) -> bool:
         """Whether the conditions hold at values of the u."""

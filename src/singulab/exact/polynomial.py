@@ -74,6 +74,11 @@ def shift(p: Polynomial, by: Sequence[int]) -> Polynomial:
     return {tuple([i + j for i, j in zip(a, by, strict=True)]): c for a, c in p.items()}
 
 
+def mirrored(p: Polynomial, variables: Sequence[int]) -> Polynomial:
+    """The same with −w in the place of some variables w."""
+    return {a: -c if sum([a[i] for i in variables]) % 2 else c for a, c in p.items()}
+
+
 def derivative(p: Polynomial, index: int) -> Polynomial:
     """The derivative by one variable."""
     return {

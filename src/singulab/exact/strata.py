@@ -13,12 +13,13 @@ from typing import Any
 
 from singulab.exact.cone import Cone
 from singulab.exact.deadline import Deadline, TimeUpError
+from singulab.exact.found import UNKNOWN, Found
 from singulab.exact.node import NOTHING, Node
 from singulab.exact.parse import NotAPolynomialError, expand, integral, moved, names, read, squares
 from singulab.exact.polynomial import Polynomial, take, to_json
 from singulab.exact.problem import Interval, interval
 from singulab.exact.result import RLCT, Bound, Stratum
-from singulab.exact.search import TIME_UP, UNKNOWN, Found, Search
+from singulab.exact.search import TIME_UP, Search
 from singulab.exact.zeros import factored_square, witness
 
 _MOST_PARTS = 3000

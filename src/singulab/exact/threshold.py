@@ -5,20 +5,16 @@ from fractions import Fraction
 from typing import Any
 
 from singulab.exact.cone import NewtonPolyhedron, TooManyFacesError
-from singulab.exact.coordinates import sparser
 from singulab.exact.deadline import Deadline, TimeUpError
+from singulab.exact.found import UNKNOWN, Found
 from singulab.exact.node import NOTHING, Node, Pair, newton_pair
 from singulab.exact.problem import Interval, Problem, of_ideal, of_loss
 from singulab.exact.result import RLCT, Bound
-from singulab.exact.search import (
-    TIME_UP,
-    UNKNOWN,
-    Found,
-    NegativeError,
-    Search,
-    refuse_sign_change,
-)
+from singulab.exact.search import TIME_UP, Search
+from singulab.exact.sign_change import NegativeError, refuse_sign_change
+from singulab.exact.sparse import sparser
 
+_MOST_SHEARED = 16  # variables in which other coordinates are looked for
 _FIRST = 0.3  # share of the time for the coordinates as they are given
 
 
@@ -98,8 +94,10 @@ def solve(problem: Problem, time_limit: float) -> RLCT:
     if problem.principal:
         refuse_negative(problem)
     deadline = Deadline(float(time_limit))
-    found, search = _attempt(problem.node(), deadline.sooner(time_limit * _FIRST), [])
-    if found.lower != found.upper and not any(problem.onesided):
+    several = len(problem.variables) <= _MOST_SHEARED
+    first = deadline.sooner(time_limit * _FIRST) if several else deadline
+    found, search = _attempt(problem.node(), first, [])
+    if found.lower != found.upper and several and not any(problem.onesided):
         try:
             with deadline.guard():
                 node, steps = sparser(problem.node(), deadline.sooner(time_limit * _FIRST))

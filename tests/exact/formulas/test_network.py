@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from singulab.exact import rlct_of_ideal
+from singulab.exact import check, rlct_of_ideal
 from singulab.exact.formulas import polynomial_network, tanh_network, vandermonde
 
 
@@ -29,14 +29,39 @@ def test_the_published_tables(period, outputs, table):
         assert pair(vandermonde(index + 1, num_outputs=outputs, period=period)) == known
 
 
-@pytest.mark.parametrize("hidden, period", [(1, 1), (1, 2), (2, 1), (2, 2)])
-def test_small_networks_agree_with_algebra(hidden, period, unchecked):
-    ideal = [
-        " + ".join(f"a{i}*b{i}^{period * k + 1}" for i in range(hidden)) for k in range(hidden)
+def vandermonde_ideal(hidden, period, outputs):
+    return [
+        " + ".join(f"a{m}_{i}*b{i}^{period * k + 1}" for i in range(hidden))
+        for m in range(outputs)
+        for k in range(hidden)
     ]
-    other = rlct_of_ideal(ideal)
+
+
+@pytest.mark.parametrize(
+    "hidden, period, outputs",
+    [
+        *((1, q, m) for q in (1, 2, 3) for m in (1, 2)),
+        *((2, q, m) for q in (1, 2, 3) for m in (1, 2)),
+        (3, 2, 1),
+        pytest.param(3, 1, 1, marks=pytest.mark.slow),
+        pytest.param(3, 3, 1, marks=pytest.mark.slow),
+        pytest.param(2, 2, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_the_formula_is_proved_by_algebra(hidden, period, outputs, unchecked):
+    other = rlct_of_ideal(vandermonde_ideal(hidden, period, outputs), time_limit=60)
     assert other.status == "proved"
-    assert pair(vandermonde(hidden, period=period)) == pair(other)
+    assert check(other.certificate) == (other.lower, other.upper)
+    assert pair(vandermonde(hidden, num_outputs=outputs, period=period)) == pair(other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden, period, outputs", [(3, 1, 2), (3, 2, 2), (4, 1, 1), (4, 2, 1)])
+def test_larger_ones_have_the_formula_as_an_upper_bound(hidden, period, outputs, unchecked):
+    other = rlct_of_ideal(vandermonde_ideal(hidden, period, outputs), time_limit=20)
+    truth = vandermonde(hidden, num_outputs=outputs, period=period)
+    assert other.lower <= truth.upper
+    assert truth.upper == other.upper
 
 
 def test_tanh_has_its_closed_form():

@@ -22,7 +22,7 @@ from singulab.exact.polynomial import (
     to_json,
     variable,
 )
-from singulab.exact.simplify import mixed_down
+from singulab.exact.row_reduction import mixed_down
 
 _FACTORS = (1, -1, 2, -2)
 _ROUNDS = 40

@@ -10,15 +10,16 @@ import pytest
 from singulab.exact import RefutedError, check, rlct, rlct_of_ideal, rlct_over
 
 FOUND = {
-    "one chart": lambda: rlct("(y^2 - x^3)^2"),
-    "children": lambda: rlct_of_ideal(["a*b + c*d", "a*b^3 + c*d^3"]),
-    "an irrational root": lambda: rlct("((x^2 - 2*y^2)^2 - x*y^4)^2"),
-    "a power series": lambda: rlct_of_ideal(["x + y^2 + x^2*y", "x*y + z^3"]),
-    "a split": lambda: rlct("(x*y)^2 + (z*w)^2"),
-    "a square": lambda: rlct("x^4 + x^2*y + y^2 + (x*z)^2"),
-    "a box": lambda: rlct_over("(x*(x - 1)*y)^2", {"x": (-2, 2), "y": (0, 1)}),
+    "one chart": lambda: rlct("(y^2 - x^3)^2", time_limit=60),
+    "children": lambda: rlct_of_ideal(["a*b + c*d", "a*b^3 + c*d^3"], time_limit=60),
+    "an irrational root": lambda: rlct("((x^2 - 2*y^2)^2 - x*y^4)^2", time_limit=60),
+    "a power series": lambda: rlct_of_ideal(["x + y^2 + x^2*y", "x*y + z^3"], time_limit=60),
+    "a split": lambda: rlct("(x*y)^2 + (z*w)^2", time_limit=60),
+    "a square": lambda: rlct("x^4 + x^2*y + y^2 + (x*z)^2", time_limit=60),
+    "a box": lambda: rlct_over("(x*(x - 1)*y)^2", {"x": (-2, 2), "y": (0, 1)}, time_limit=60),
     "a group": lambda: rlct_of_ideal(
-        ["+".join(f"a{i}{k}*b{k}{j}" for k in range(2)) for i in range(2) for j in range(3)]
+        ["+".join(f"a{i}{k}*b{k}{j}" for k in range(2)) for i in range(2) for j in range(3)],
+        time_limit=60,
     ),
 }
 
@@ -169,3 +170,33 @@ def test_a_root_that_is_left_out_is_counted(certificates):
     at(wrong, lists[0]).clear()
     with pytest.raises(RefutedError, match="not all roots"):
         check(wrong)
+
+
+def test_a_float_is_refused(certificates):
+    wrong = copy.deepcopy(certificates["one chart"])
+    wrong["problem"]["generators"][0][0][0] = 1.0
+    with pytest.raises(RefutedError, match="fractions are texts"):
+        check(wrong)
+
+
+def test_a_certificate_that_is_too_deep_or_too_large_is_refused(certificates):
+    wrong = copy.deepcopy(certificates["children"])
+    tree = {}
+    for _ in range(10_000):
+        tree = {"split": [tree]}
+    wrong["tree"] = tree
+    with pytest.raises(RefutedError, match="refuted"):
+        check(wrong)
+
+
+def test_an_open_chart_without_faces_says_only_what_its_monomials_say(certificates):
+    open_ = copy.deepcopy(certificates["one chart"])
+    del open_["rlct"], open_["multiplicity"]
+    open_["tree"] = {"open": "no time"}
+    low, high = check(open_)
+    assert low.rlct == 0
+    assert high.rlct > 10
+    open_["tree"]["faces"] = []
+    low, high = check(open_)
+    assert low.rlct == 0
+    assert high.rlct == Fraction(5, 12)  # the Newton rule
