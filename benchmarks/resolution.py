@@ -31,7 +31,7 @@ from book import Book, sampler
 
 FAR_OFF = 4.0  # errors
 WRONG = 0.1  # of λ
-EXPONENTS = (2, 3, 4, 6, 9, 13, 20, 30, 45, 70, 110)
+EXPONENTS = (2, 3, 4, 6, 9, 14, 22, 35, 55, 90)
 NETWORKS = ((2, 1), (2, 2), (2, 3), (2, 4), (2, 5), (3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3))
 
 
@@ -43,8 +43,8 @@ class Config(BenchConfig):
     nbeta: tuple[float, ...] = tuple(10.0**exponent for exponent in EXPONENTS)
     localization: float = 1.0  # γ
     relative_error: float = 0.02  # of each point
-    max_gradients: float = 8e6  # of each point
-    num_chains: int = 512
+    max_gradients: float = 4e6  # of each point
+    num_chains: int = 256
     seed: int = 0
     runs: Path = Path("runs/resolution.jsonl")  # every finished point; delete it to begin again
 
