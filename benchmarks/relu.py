@@ -47,6 +47,7 @@ BURN_IN = 0.2  # of the trajectories that are kept
 CURVATURE_BATCH = 200
 ROAMING_STEP, ROAMING_MEMORY = 5e-4, 0.95  # of the chains before they are accepted or not
 STRETCHES, LONGEST_STRETCH = 60, 1000  # at most so many, of so many steps
+LOOK_BACK = 8  # stretches over which the mean virial must be 1
 ZOO = "zoo/relu_network.py"
 
 
@@ -253,13 +254,14 @@ def _spread(
         return sl.BAOAB(step_size=ROAMING_STEP, memory=ROAMING_MEMORY, preconditioner=scale)
 
     simulation = Simulation(curved, kernel(), num_chains=config.gold_chains, seed=config.seed)
+    virials: list[float] = []
     for stretch in range(STRETCHES):
         if stretch < 8 or stretch % 8 == 0:
             scale = basis(simulation, stretch)
         simulation.restart(kernel(), simulation.position)
         simulation.advance(simulation.step + min(LONGEST_STRETCH, 16 * 2**stretch))
-        virial = simulation.trace()["virial"]
-        if float(virial[:, virial.shape[1] // 2 :].mean()) >= 1.0:
+        virials.append(float(simulation.trace()["virial"].mean()))
+        if stretch >= LOOK_BACK and sum(virials[-LOOK_BACK:]) >= LOOK_BACK:
             break
     return simulation.position
 

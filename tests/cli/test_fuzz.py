@@ -139,6 +139,93 @@ def test_measure_answers_many_more_flags(flags):
     answered([*MEASURE, *flags])
 
 
+extremes = st.sampled_from(
+    ["nan", "inf", "-inf", "-0.0", "0", "-1", "1e400", "1e308", "1e20", "1e-308", "1/0", "9" * 5000]
+)
+few = st.sampled_from(["-1", "0", "1", "1.5", "nan", "1" + "0" * 30, "9" * 5000, str(2**63)])
+pictures = paths.map(lambda path: f"{path}.png") | paths
+texts = words | extremes | st.sampled_from(["(" * 2000, "x^" * 500, "x^99999999", "x" * 3000])
+OTHERS = {  # a quick call of a command, and flags that take the place of its own
+    ("formula", "deep-linear", "5", "3", "5"): {"--rank": few},
+    ("rlct", "x^2*y^2", "--time-limit", "1"): {
+        "--at": texts,
+        "--domain": texts,
+        "--box": texts,
+        "--prior": texts,
+        "--time-limit": st.sampled_from(["nan", "-1", "0", "1e-308", "many"]),
+    },
+    ("jump", "--n", "100"): {
+        "--n": extremes,
+        "--wells": extremes,
+        "--deviation": extremes,
+        "--prior": texts,
+        "--figure": pictures,
+    },
+    ("lattice", "--eta", "0.1", "--eps", "0.1"): {
+        "--eta": extremes | texts,
+        "--eps": extremes | texts,
+        "--radius": extremes | texts,
+        "--polynomial": texts,
+        "--point": extremes | texts,
+    },
+    ("fibres", "--widths", "2", "2", "1"): {
+        "--widths": few,
+        "--weights": texts,
+        "--activation": texts,
+        "--biases": texts,
+        "--seed": few,
+        "--show": few,
+        "--run": paths,
+    },
+    ("stationary", "--num-replicas", "16", "--relaxations", "2", "--rates", "0.2"): {
+        "--curvatures": extremes,
+        "--batch-size": few,
+        "--label-noise": extremes,
+        "--noises": texts,
+        "--rates": extremes,
+        "--tolerance": extremes,
+        "--figure": pictures,
+    },
+    ("volume", "x^2*y^2", "--particles", "20", "--levels", "2"): {
+        "--half": extremes,
+        "--center": extremes,
+        "--minimum": extremes,
+        "--particles": st.sampled_from(["-1", "0", "1.5", "nan", "9" * 5000]),
+        "--figure": pictures,
+    },
+    ("scale-curve", "--zoo", "x^2y^2", "--max-gradients", "2000", "--nbeta", "100"): {
+        "--zoo": texts,
+        "--nbeta": extremes,
+        "--localization": extremes,
+        "--kernel": texts,
+        "--run": paths,
+        "--figure": pictures,
+    },
+}
+
+
+def other_calls() -> st.SearchStrategy[list[str]]:
+    """A command that is not ``measure``, with one flag of any value."""
+    return st.sampled_from(sorted(OTHERS)).flatmap(
+        lambda call: st.sampled_from(sorted(OTHERS[call])).flatmap(
+            lambda flag: OTHERS[call][flag].map(lambda value: [*call, flag, value])
+        )
+    )
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(call=other_calls())
+def test_every_command_answers_any_value(call):
+    answered(call)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(call=other_calls())
+def test_every_command_answers_many_more_values(call):
+    answered(call)
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     command=st.sampled_from(sorted(COMMANDS)) | words.filter(lambda word: word not in COMMANDS),
@@ -160,6 +247,8 @@ def test_unknown_words_are_refused_by_every_command(command, flags):
         (["scale-curve", "--zoo", "x^2+y^2", "--figure", "a.b"], "must end in .png, .svg or .pdf"),
         (["scale-curve", "--zoo", "x^2+y^2", "--nbeta", "-1"], "nbeta must be positive"),
         (["scale-curve", "--zoo", "\udcff"], "There is no case"),
+        (["jump", "--n", "1e308"], "--n must be at most 1e+100, got 1e+308"),
+        (["stationary", "--label-noise", "1e308"], "label_noise must be between 0 and 1e+100"),
         ([*MEASURE, "--run", ""], "--run was given an empty value"),
         ([*MEASURE, "--checkpoint="], "--checkpoint was given an empty value"),
         ([*MEASURE, "--run", "file"], "file is a file, not a folder"),
@@ -173,6 +262,16 @@ def test_unknown_words_are_refused_by_every_command(command, flags):
 def test_what_cannot_be_is_refused_before_anything_is_computed(flags, sentence):
     assert answered(flags) == 2
     assert sentence in given_to_the_shell(flags)[2]
+
+
+def test_a_lattice_wider_than_any_machine_number_is_counted():
+    flags = ["lattice", "--eta", "0.1", "--eps", "0.1", "--radius", "1e38", "--json"]
+    code, out, _ = given_to_the_shell(flags)
+    assert code == 0
+    # i² + j² ≤ η/ε² = 10 has the points of the disk of radius √10, however wide the box.
+    assert json.loads(out)["origin"] == sum(
+        i * i + j * j <= 10 for i in range(-4, 5) for j in range(-4, 5)
+    )
 
 
 def test_weights_that_overflow_fail_a_check():

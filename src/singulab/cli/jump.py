@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from singulab.bayes.posterior import Crossing, Posterior
 
 _AGREEMENT = 0.01  # of the predicted crossing with the true one
+_LARGEST = 1e100  # n
 _MOST_WELLS = 6
 
 
@@ -51,6 +52,8 @@ class Config(CommandConfig):
             raise ValueError("--prior is normal or uniform, and --deviation is above 0.")
         if not self.n or min(self.n) <= 0 or any(c <= 0 for c in self.curvatures):
             raise ValueError("--n and --curvatures are above 0.")
+        if max(self.n) > _LARGEST:
+            raise ValueError(f"--n must be at most {_LARGEST:g}, got {max(self.n):g}.")
         if len(set(self.wells)) < len(self.wells):
             raise ValueError("Two wells stand at the same place.")
 
