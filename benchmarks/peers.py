@@ -18,11 +18,8 @@ follow. Every run is kept as a line in a file as soon as it is done and never re
 made it has changed.
 """
 
-import hashlib
-import json
 import math
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -35,11 +32,11 @@ from torch import Tensor
 
 import singulab as sl
 from singulab.cli.bench import BenchConfig
-from singulab.files import finite, write_atomic
 from singulab.zoo import CASES, NetworkCase
 
 sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
 from adapters import Peer, Task, loss_of, peers, versions
+from book import Book, digest, sampler
 
 LOCALIZATION = 100.0
 # Lau et al. (2023), arXiv:2308.12108, for networks of this size, and the instructions of canonical-interp. Their
@@ -144,7 +141,7 @@ def _scores(
     case: NetworkCase,
     others: Sequence[Peer],
     config: Config,
-    book: "Book",
+    book: Book,
     told: Callable[[str, float], None],
 ) -> list[Score]:
     truth = case.truth(LOCALIZATION).value
@@ -158,8 +155,8 @@ def _scores(
     return scores
 
 
-def _ours(case: NetworkCase, truth: float, config: Config, book: "Book") -> Score:
-    code = _digest(sorted(Path(sl.__file__).parent.rglob("*.py")))
+def _ours(case: NetworkCase, truth: float, config: Config, book: Book) -> Score:
+    code = sampler()
     values, doubted = [], 0
     for budget in config.budgets:
         row = []
@@ -203,7 +200,7 @@ class Rival:
     case: NetworkCase
     truth: float
     config: Config
-    book: "Book"
+    book: Book
     task: Task = field(init=False)
 
     def __post_init__(self) -> None:
@@ -255,7 +252,7 @@ class Rival:
     def _run(self, step_size: float, seed: int) -> dict[str, Any]:
         config = self.config
         key = {"tool": self.peer.name, "version": versions([self.peer])[self.peer.name]}
-        key |= {"code": _digest([Path(__file__).with_name("adapters.py")])}
+        key |= {"code": digest([Path(__file__).with_name("adapters.py")])}
         key |= {"case": self.case.name, "step_size": step_size, "num_chains": config.num_chains}
         key |= {"budgets": list(config.budgets), "seed": seed}
         return self.book.get(key, lambda: {"estimates": self._estimates(step_size, seed)})
@@ -327,41 +324,3 @@ def _row(case: NetworkCase, score: Score, budgets: Sequence[int]) -> dict[str, A
         "failures": score.failures,
         "chosen": score.chosen,
     }
-
-
-class Book:
-    """Finished runs, one JSON line each; a line that was cut off by a kill is done again."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._found: dict[str, dict[str, Any]] = {}
-        if not path.exists():
-            return
-        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-        if whole:
-            entries = [json.loads(line) for line in whole.split("\n")]
-            self._found = {_name(entry["key"]): entry["found"] for entry in entries}
-        write_atomic(path, (whole + "\n" if whole else "").encode())
-
-    def get(self, key: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What was found under a key, or is made now."""
-        name = _name(key)
-        if name not in self._found:
-            start = time.perf_counter()
-            found = make()
-            entry = {"key": key, "found": found, "seconds": round(time.perf_counter() - start, 3)}
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(finite(entry)) + "\n")
-            self._found[name] = finite(found)
-        return self._found[name]
-
-
-def _name(key: dict[str, Any]) -> str:
-    return json.dumps(key, sort_keys=True)
-
-
-def _digest(files: Sequence[Path]) -> str:
-    """By which runs of other code are told apart."""
-    hashed = hashlib.sha256(b"".join(path.read_bytes() for path in files))
-    return hashed.hexdigest()[:16]

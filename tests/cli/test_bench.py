@@ -149,6 +149,44 @@ def test_ours_alone_is_measured_once(tmp_path, monkeypatch, capsys):
     assert runs.read_bytes() == before
 
 
+def test_a_curve_goes_on_where_it_was_stopped(load, tmp_path):
+    module, runs = load("resolution"), tmp_path / "points.jsonl"
+    config = module.Config(
+        cases=("polynomial-2-2",), nbeta=(1.0, 3.0, 10.0, 30.0), relative_error=0.2,
+        max_gradients=4e4, num_chains=32, runs=runs,
+    )  # fmt: skip
+
+    def stopped(what, share):
+        if what.endswith("1e+01"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        module.run(config, stopped)
+    before = runs.read_bytes()
+    assert len(before.splitlines()) == 2
+    told = module.run(config, lambda what, share: None)
+    assert runs.read_bytes().startswith(before)
+    (row,) = told["rows"]
+    assert row["points"] == len(told["points"]) == 4
+    assert all(abs(point["z"]) < 4 for point in told["points"])
+    again = module.run(config, lambda what, share: None)
+    assert again == told
+
+
+def test_code_that_no_measurement_depends_on_changes_no_digest(load, tmp_path, monkeypatch):
+    book = load("book")
+    for part in ("sample/kernel.py", "cli/main.py"):
+        (tmp_path / part).parent.mkdir()
+        (tmp_path / part).write_text("1")
+    monkeypatch.setattr(book.sl, "__file__", str(tmp_path / "__init__.py"))
+    first, with_command = book.sampler(), book.sampler("cli/main.py")
+    (tmp_path / "cli/main.py").write_text("2")
+    assert book.sampler() == first
+    assert book.sampler("cli/main.py") != with_command
+    (tmp_path / "sample/kernel.py").write_text("2")
+    assert book.sampler() != first
+
+
 def test_speed_takes_turns_and_states_every_ratio(monkeypatch, capsys):
     monkeypatch.chdir(REPOSITORY)
     flags = ["bench", "speed", "--cases", "deep linear", "--peers", "--kernels", "sgld"]

@@ -187,6 +187,18 @@ NEWER: dict[
             "--figure": drawings,
         },
     ),
+    "scale-curve": (
+        ["--zoo", "x^2y^2", "--nbeta", "100", "--max-gradients", "2000"],
+        [],
+        {
+            "--zoo": words,
+            "--nbeta": some,
+            "--localization": some,
+            "--kernel": words,
+            "--run": paths,
+            "--figure": drawings,
+        },
+    ),
     "stationary": (
         ["--num-replicas", "64", "--relaxations", "1"],
         [],
@@ -311,6 +323,8 @@ def test_unknown_words_are_refused_by_every_command(command, flags):
         (["scale-curve", "--zoo", "x^2+y^2", "--figure", "a.b"], "must end in .png, .svg or .pdf"),
         (["scale-curve", "--zoo", "x^2+y^2", "--nbeta", "-1"], "nbeta must be positive"),
         (["scale-curve", "--zoo", "\udcff"], "There is no case"),
+        (["jump", "--n", "1e308"], "--n must be at most 1e+100, got 1e+308"),
+        (["stationary", "--label-noise", "1e308"], "label_noise must be between 0 and 1e+100"),
         ([*MEASURE, "--run", ""], "--run was given an empty value"),
         ([*MEASURE, "--checkpoint="], "--checkpoint was given an empty value"),
         ([*MEASURE, "--run", "file"], "file is a file, not a folder"),
@@ -324,6 +338,16 @@ def test_unknown_words_are_refused_by_every_command(command, flags):
 def test_what_cannot_be_is_refused_before_anything_is_computed(flags, sentence):
     assert answered(flags) == 2
     assert sentence in given_to_the_shell(flags)[2]
+
+
+def test_a_lattice_wider_than_any_machine_number_is_counted():
+    flags = ["lattice", "--eta", "0.1", "--eps", "0.1", "--radius", "1e38", "--json"]
+    code, out, _ = given_to_the_shell(flags)
+    assert code == 0
+    # i² + j² ≤ η/ε² = 10 has the points of the disk of radius √10, however wide the box.
+    assert json.loads(out)["origin"] == sum(
+        i * i + j * j <= 10 for i in range(-4, 5) for j in range(-4, 5)
+    )
 
 
 def test_weights_that_overflow_fail_a_check():

@@ -53,6 +53,21 @@ def test_the_network_on_roots_of_unity_gives_the_expanded_coefficients(power, nu
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10, atol=1e-300)
 
 
+@pytest.mark.parametrize("name", [case.name for case in POLYNOMIAL_NETWORKS[:13]])
+def test_the_gradient_carried_along_is_that_of_automatic_differentiation(name):
+    case = CASES[name]
+    points = torch.from_numpy(np.random.default_rng(1).normal(size=(7, 2)) * 0.6).requires_grad_()
+    naive = squared_coefficients(
+        points[:, 0], points[:, 1], power=case.power, num_layers=case.num_layers
+    )
+    found = case.value(points)
+    torch.testing.assert_close(found, naive, rtol=1e-9, atol=0)
+    (wanted,), (got,) = (torch.autograd.grad(k.sum(), points) for k in (naive, found))
+    torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-300)
+    at_center = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.grad(case.value(at_center).sum(), at_center)[0].tolist() == [[0.0, 0.0]]
+
+
 @pytest.mark.parametrize("name", ["polynomial-2-1", "polynomial-2-2"])
 def test_the_quadrature_tends_to_the_closed_form(name):
     case = CASES[name]

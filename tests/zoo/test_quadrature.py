@@ -130,3 +130,9 @@ def test_a_valley_off_the_axes_is_refused_rather_than_misjudged():
         plane_llc(
             lambda x, y: np.abs(np.sin(1e4 * (x - y))), (0.0, 0.0), nbeta=1e8, localization=1.0
         )
+
+
+@pytest.mark.parametrize("nbeta, localization", [(1e308, 1.0), (100.0, 1e308), (100.0, 1e-308)])
+def test_what_leaves_the_range_of_numbers_is_refused(nbeta, localization):
+    with pytest.raises(ValueError, match="leaves the range|did not settle"):
+        plane_llc(crossing, (0.0, 0.0), nbeta=nbeta, localization=localization)

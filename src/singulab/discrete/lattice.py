@@ -147,8 +147,8 @@ def pairs(most: int, side: int) -> int:
 
 def disk(most: int, side: int) -> int:
     """Pairs |i|, |j| ≤ side with i² + j² ≤ most."""
-    s = min(math.isqrt(most), side)
-    total = 2 * min(s, side) + 1
+    s = side = min(math.isqrt(most), side)
+    total = 2 * s + 1
     for start in range(1, s + 1, _AT_A_TIME):
         i = np.arange(start, min(start + _AT_A_TIME, s + 1), dtype=np.int64)
         heights = np.minimum(_isqrt(most - i * i), side)

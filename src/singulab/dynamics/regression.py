@@ -1,7 +1,5 @@
 """Linear regression with the unit-variance likelihood: ℓ(w) = ½(y − x·w)², the problem whose law is exact."""
 
-import math
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,6 +7,8 @@ from torch import Tensor
 
 from singulab.dynamics.problem import LinearProblem, Matrix, Weights
 from singulab.dynamics.replicas import Draws
+
+_NOISIEST = 1e100  # σ, whose square still is a number
 
 
 class GaussianRegression(LinearProblem):
@@ -151,5 +151,5 @@ def checked_hessian(hessian: Float[np.ndarray, "..."]) -> Matrix:
 def _check(batch_size: int, label_noise: float) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    if not 0 <= label_noise < math.inf:
-        raise ValueError(f"label_noise must be 0 or more and finite, got {label_noise:g}.")
+    if not 0 <= label_noise <= _NOISIEST:
+        raise ValueError(f"label_noise must be between 0 and {_NOISIEST:g}, got {label_noise:g}.")

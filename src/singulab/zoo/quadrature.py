@@ -95,6 +95,10 @@ def plane_llc(
         fine = integrals(quarters)
         change = np.abs(fine.reshape(-1, 4, 4).sum(axis=1) - coarse)
         total = settled + fine.sum(axis=0)
+        if not (total[:2] > 0).all() or not np.isfinite(total).all():
+            raise ValueError(
+                f"The integral at nβ = {nbeta:g} and γ = {localization:g} leaves the range of floating-point numbers."
+            )
         # λ̂ = ∫pE/∫p moves by at most this when a rectangle changes.
         shift = (change[:, 1] + change[:, 0] * total[1] / total[0]) / total[1]
         done = shift <= relative_error / 1000
@@ -169,8 +173,8 @@ def _integrals(
     u, u_weights = _axis(rectangles[:, 0], rectangles[:, 1], finest)
     v, v_weights = _axis(rectangles[:, 2], rectangles[:, 3], finest)
     x, y = chart(u[:, :, None], v[:, None, :])
-    square = (x - center[0]) ** 2 + (y - center[1]) ** 2
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        square = (x - center[0]) ** 2 + (y - center[1]) ** 2
         energy = nbeta * loss(x, y)
         density = np.exp(-energy - 0.5 * localization * square)
     density = density * u_weights[:, :, None] * v_weights[:, None, :]
@@ -178,6 +182,7 @@ def _integrals(
     gone = ~(density > 0.0)
     density = np.where(gone, 0.0, density)
     energy = np.where(gone, 0.0, energy)
+    square = np.where(gone, 0.0, square)
     moments = [density, density * energy, density * energy * energy, density * square]
     return np.stack([moment.sum(axis=(1, 2)) for moment in moments], axis=1)
 
