@@ -1,6 +1,7 @@
 """Bayesian learning of small models, seen whole: volumes, posteriors, phases, free energies and criteria."""
 
 from singulab.bayes.criteria import Waic, Wbic, singular_fluctuation, waic, wbic
+from singulab.bayes.exponent import VolumeExponent, volume_exponent
 from singulab.bayes.learning import Learning, learning
 from singulab.bayes.model import (
     Model,
@@ -15,7 +16,7 @@ from singulab.bayes.sampled_jump import SampledJump, sampled_jump
 from singulab.bayes.select import Score, Selection, sbic, select
 from singulab.bayes.splitting import Splitting
 from singulab.bayes.tempering import Tempering
-from singulab.bayes.volume import VolumeCurve, VolumeExponent, volume_curve, volume_exponent
+from singulab.bayes.volume import VolumeCurve, volume_curve
 from singulab.bayes.zeta import (
     MonomialZeta,
     Pole,

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from singulab.bayes.expression import expression
 from singulab.bayes.splitting import Splitting
-from singulab.bayes.volume import SUSPECTED, volume_exponent
+from singulab.bayes.exponent import SUSPECTED, volume_exponent
 from singulab.errors import SingulabError
 from singulab.exact import rlct_over
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from singulab.bayes.box import Loss
 from singulab.bayes.posterior import Crossing, Posterior
-from singulab.bayes.volume import VolumeExponent
+from singulab.bayes.exponent import VolumeExponent
 from singulab.report import bayes_series
 from singulab.report.figure import (
     COLOURS,

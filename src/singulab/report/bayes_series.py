@@ -8,7 +8,7 @@ import numpy as np
 
 from singulab.bayes.box import Loss, loss_on
 from singulab.bayes.posterior import Crossing, Posterior
-from singulab.bayes.volume import VolumeExponent
+from singulab.bayes.exponent import VolumeExponent
 
 Series = dict[str, Any]
 
@@ -34,7 +34,7 @@ def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Series:
     return {
         "log_epsilon": np.log(epsilon).tolist(),
         "log_volume": curve.log_volume.tolist(),
-        "log_volume_se": curve.standard_error().tolist(),
+        "log_volume_se": curve.log_volume_se.tolist(),
         "lines": lines,
         "multiplicity": found.multiplicity,
         "x_label": "ε",
