@@ -1,25 +1,20 @@
 """λ and m from a volume curve: every way in which its slope may arrive, weighed by how well it fits."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy.stats import norm
 
+from singulab.bayes.approach import KINDS, Slopes, approaches
 from singulab.bayes.box import Box, Loss, Sides
 from singulab.bayes.splitting import Splitting
 from singulab.bayes.volume import Method, VolumeCurve, volume_curve
-from singulab.fits import Fits, intercepts, mixture_quantile
-
-Numbers = Float[np.ndarray, " block"]
+from singulab.fits import mixture_quantile
 
 BLOCK = 3  # levels that are joined into one point of the fit, fewer if the curve is short
 LEAST = 4  # points of a fit
-_GAPS = np.geomspace(0.02, 1.0, 60)  # between the first two poles
-_SHIFTS = np.geomspace(0.05, 15.0, 60)  # log 1/ε + c at the first point
 _TEMPER = 2.0  # the weights of kinds are flattened: neighbouring points are not quite independent
 SUSPECTED = 0.9  # weight of the fits with a logarithm
 
@@ -117,18 +112,16 @@ def volume_exponent(
 
 def fitted(curve: VolumeCurve) -> VolumeExponent:
     """The exponent of a curve that is at hand; see :func:`volume_exponent`."""
-    points = _points(curve)
-    top = curve.box.dim / 2
-    if points is None:
+    slopes, top = _slopes(curve), curve.box.dim / 2
+    if slopes is None:
         return VolumeExponent(
             value=math.nan, se=math.nan, low=0.0, high=top, misfit=math.nan, num_points=0,
             multiplicity="not known: the curve is too short", kinds={}, curve=curve,
         )  # fmt: skip
-    start, stop, slopes, errors = points
     fits = [
         fit
-        for first in range(len(slopes) - LEAST + 1)
-        for fit in _fits(start[first:], stop[first:], slopes[first:], errors[first:], curve.box.dim)
+        for first in range(len(slopes.slope) - LEAST + 1)
+        for fit in approaches(slopes.without(first), curve.box.dim)
     ]
     best = max(fits, key=lambda fit: fit.information)
     # Points further off than their errors allow: a curve that no form fits has larger errors than it says.
@@ -143,7 +136,7 @@ def fitted(curve: VolumeCurve) -> VolumeExponent:
     middle, low, high = (
         mixture_quantile(share, *mixture, top) for share in (0.5, norm.cdf(-1), norm.cdf(1))
     )
-    kinds = dict.fromkeys(("arrived", "power", "logarithm"), 0.0)
+    kinds = dict.fromkeys(KINDS, 0.0)
     for share, fit in zip(shares, fits, strict=True):
         kinds[fit.kind] += float(share)
     return VolumeExponent(
@@ -167,8 +160,8 @@ def _verdict(kinds: dict[str, float]) -> str:
     return "m = 1 plausible, m > 1 not excluded"
 
 
-def _points(curve: VolumeCurve) -> tuple[Numbers, Numbers, Numbers, Numbers] | None:
-    """ℓ at both ends of each block, measured from the first level, with the mean slope and its error."""
+def _slopes(curve: VolumeCurve) -> Slopes | None:
+    """Slopes of blocks of levels with their errors; None if there are too few."""
     last = len(curve.log_epsilon) - 1
     if last < LEAST:
         return None
@@ -180,50 +173,4 @@ def _points(curve: VolumeCurve) -> tuple[Numbers, Numbers, Numbers, Numbers] | N
         return None
     fall = -np.diff(curve.log_volume[edges])
     errors = np.sqrt(np.add.reduceat(curve.step_se[1 : edges[-1] + 1] ** 2, edges[:-1] - edges[0]))
-    return start, stop, fall / (stop - start), errors / (stop - start)
-
-
-class _Fit(NamedTuple):
-    """One way to arrive at λ through some of the points: a fit for every shape."""
-
-    value: Fits  # λ
-    error: Fits
-    misfit: Fits  # χ²
-    num_points: int
-    num_parameters: int
-    kind: str
-
-    @property
-    def least(self) -> float:
-        return float(self.misfit.min())
-
-    @property
-    def information(self) -> float:
-        """Log weight: −χ²/2 − parameters − 2·points left out, up to a constant."""
-        return -0.5 * self.least - self.num_parameters + 2 * self.num_points
-
-    @property
-    def weights(self) -> Fits:
-        """Of the shapes among each other, summing to 1."""
-        weights = np.exp(-0.5 * (self.misfit - self.least))
-        return weights / weights.sum()
-
-
-def _fits(start: Numbers, stop: Numbers, y: Numbers, errors: Numbers, dim: int) -> Iterator[_Fit]:
-    weights = errors**-2.0
-    total, count = weights.sum(), len(y)
-    begin, span = start - start[0], stop - start
-    end = stop - start[0]
-    mean, alone = y @ weights / total, total**-0.5
-    misfit = (y - mean) ** 2 @ weights
-    yield _Fit(np.array([mean]), np.array([alone]), np.array([misfit]), count, 1, "arrived")
-    gaps = _GAPS[:, None]
-    shapes = (np.exp(-gaps * begin) - np.exp(-gaps * end)) / (gaps * span)
-    yield _Fit(*intercepts(shapes, y, weights), count, 3, "power")
-    logarithm = np.log((end + _SHIFTS[:, None]) / (begin + _SHIFTS[:, None])) / span
-    for order in range(1, dim):
-        flat = y + order * logarithm
-        values = flat @ weights / total
-        misfits = (flat - values[:, None]) ** 2 @ weights
-        # A pole of order m asks for m factors that agree: each is worth a parameter.
-        yield _Fit(values, np.full_like(values, alone), misfits, count, 1 + order, "logarithm")
+    return Slopes(start, stop, fall / (stop - start), errors / (stop - start))

@@ -23,9 +23,13 @@ Points = Float[np.ndarray, "point dim"]
 Inner = Callable[[Points, Float[np.ndarray, "point level"]], Float[np.ndarray, "point twice"]]
 
 MOST_DIMENSIONS = 3
-_TOLERANCE = {1: 1e-7, 2: 2e-5, 3: 1e-3}  # of V, relative
-# Kinks that both rules miss show in no halving: no error is said to be smaller than this.
-_FLOOR = {1: 1e-6, 2: 2e-4, 3: 2e-3}
+# Of V, relative; the second where the first is not reached in time, with the evaluations that each may take.
+_TRIES = {
+    1: ((1e-7, 2e7),),
+    2: ((2e-5, 1e8),),
+    3: ((1e-3, 1.2e8), (1e-2, 2.5e8)),
+}
+_FLOOR = {1: 10.0, 2: 10.0, 3: 1.0}  # tolerances: a kink that both rules miss shows in no halving
 # Gauss–Lobatto: an edge of the set that lies just inside a cell is seen by the node at the cell's end.
 _UNIT = np.array([-1.0, -math.sqrt(3 / 7), 0.0, math.sqrt(3 / 7), 1.0])
 _WEIGHTS = np.array([1 / 10, 49 / 90, 32 / 45, 49 / 90, 1 / 10])
@@ -35,7 +39,6 @@ _EVEN = 33  # nodes of a line at equal distances
 _BELOW = 1e-7  # δ, against the smallest weight that matters
 _SMALLEST = 1e-13  # width of a cell, against its place or in s
 _AT_A_TIME = 3_000_000  # values of f held at once
-MOST_EVALUATIONS = {1: 20_000_000, 2: 100_000_000, 3: 400_000_000}
 
 
 class TooRough(SingulabError):
@@ -82,10 +85,30 @@ def volumes(
     Raises:
         TooRough: the work is spent.
     """
-    work = _Work(excess, box, epsilon, MOST_EVALUATIONS[box.dim])
+    evaluations = 0
+    for tolerance, most in _TRIES[box.dim]:
+        work = _Work(excess, box, epsilon, int(most))
+        try:
+            total, error = _integral(work, smallest, order, guess, tolerance)
+            return Volumes(total, error, evaluations + work.evaluations)
+        except TooRough:
+            evaluations += work.evaluations
+    raise TooRough(
+        f"The volume did not settle to {tolerance:g} within {most:.2g} evaluations; use method='splitting'."
+    )
+
+
+def _integral(
+    work: "_Work",
+    smallest: Float[np.ndarray, " dim"],
+    order: tuple[int, ...],
+    guess: Float[np.ndarray, " level"],
+    tolerance: float,
+) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
+    """V as a share of the box, and its relative error."""
+    box = work.box
     delta = np.maximum(smallest * _BELOW, 1e-150 * (box.upper - box.lower))
     axes = [work.axis(index, float(delta[index])) for index in order]
-    tolerance = _TOLERANCE[box.dim]
     inner: Inner = work.chords(axes[-1], float(delta[order[-1]]))
     for axis in reversed(axes[:-1]):
         share = tolerance if axis is axes[0] else tolerance / 3
@@ -94,8 +117,8 @@ def volumes(
     total, rounding = np.split(found, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         halving, rounding = axes[0].fold * work.error / total, rounding / total
-    error = np.maximum(3 * halving, _FLOOR[box.dim]) + rounding
-    return Volumes(total / math.exp(box.log_volume), error, work.evaluations)
+    error = np.maximum(3 * halving, _FLOOR[box.dim] * tolerance) + rounding
+    return total / math.exp(box.log_volume), error
 
 
 class _Work:
@@ -117,9 +140,7 @@ class _Work:
     def at(self, points: Points) -> Float[np.ndarray, " point"]:
         self.evaluations += len(points)
         if self.evaluations > self.most:
-            raise TooRough(
-                f"The volume did not settle within {self.most:.2g} evaluations; use method='splitting'."
-            )
+            raise TooRough("The evaluations are spent.")
         return np.asarray(self.excess(points))
 
     def chords(self, axis: _Axis, delta: float) -> Inner:

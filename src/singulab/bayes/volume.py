@@ -16,9 +16,9 @@ Method = Literal["auto", "quadrature", "splitting"]
 _WINDOW = 9  # levels over which the spread of populations is compared with that of perfect mixing
 _UNMIXED = 5.0  # where they spread so many times further, the curve ends
 _PILOT = {"num_particles": 100, "num_populations": 4, "num_moves": 10}
-_DEPTH = {1: 60, 2: 60, 3: 40}  # levels by quadrature, a factor e of V each
+_DEPTH = {1: 60, 2: 60, 3: 32}  # levels by quadrature, a factor e of V each
 _ALLOWED = 5.0  # errors of the pilot by which an integral may differ from it …
-_ROUGH = 0.02  # error of log V beyond which a level is left out
+_ROUGH = 0.05  # error of log V beyond which a level is left out
 _SLACK = 0.05  # … and this much of log V beside
 
 
