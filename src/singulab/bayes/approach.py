@@ -25,12 +25,14 @@ KINDS = ("arrived", "power", "logarithm")
 _SIDE = {1: 60, 2: 28}  # points of a grid in one and two parameters
 _ROUNDS = 4  # of closing in
 _NEAR, _FEWEST = 12.0, 6  # χ² above the best, and points, that stay in sight
-_WIDEST, _SMALLEST_GAP = 3.0, 0.02  # κ
-_SHIFTS = (0.05, 60.0)  # ℓ + c at the first point
+# Powers of a loss stretch ℓ, so that all ranges are shares of the stretch of ℓ that the curve covers.
+_GAPS = (1.5, 150.0)  # κ times that
+_SHIFTS = (0.003, 0.3)  # ℓ + c where the curve begins
+_APART = (0.02, 50.0)  # 1 + q/c²
 
 
 class Slopes(NamedTuple):
-    """Mean slopes over stretches of ℓ, counted from the first of them."""
+    """Mean slopes over stretches of ℓ, counted from where the curve begins."""
 
     start: Numbers
     stop: Numbers
@@ -39,11 +41,7 @@ class Slopes(NamedTuple):
 
     def without(self, first: int) -> "Slopes":
         """All but the first few."""
-        origin = self.start[first]
-        return Slopes(
-            self.start[first:] - origin, self.stop[first:] - origin, self.slope[first:],
-            self.error[first:],
-        )  # fmt: skip
+        return Slopes(*(numbers[first:] for numbers in self))
 
 
 class Approach(NamedTuple):
@@ -90,11 +88,13 @@ def approaches(slopes: Slopes, dim: int) -> Iterator[Approach]:
         return values, np.full(len(values), weights.sum() ** -0.5), misfits
 
     def bent(
-        shapes: Float[np.ndarray, "fit block"], gaps: Float[np.ndarray, " fit"]
+        shapes: Float[np.ndarray, "#fit block"], gaps: Float[np.ndarray, " fit"]
     ) -> Solved:
         """λ and a, with a shape taken off."""
         falls = gaps[:, None]
-        decays = (np.exp(-falls * start) - np.exp(-falls * stop)) / (falls * span)
+        decays = (np.exp(-falls * (start - start[0])) - np.exp(-falls * (stop - start[0]))) / (
+            falls * span
+        )
         return intercepts(decays, y - shapes, weights)
 
     def root(shifts: Float[np.ndarray, " fit"]) -> Float[np.ndarray, "fit block"]:
@@ -109,22 +109,23 @@ def approaches(slopes: Slopes, dim: int) -> Iterator[Approach]:
         return -np.log(((stop + shift) ** 2 + extra) / ((start + shift) ** 2 + extra)) / span
 
     reach = float(stop[-1])
-    gaps = (max(_SMALLEST_GAP, 1.0 / reach), max(_WIDEST, 2.0 / reach))
+    gaps = (_GAPS[0] / reach, _GAPS[1] / reach)
+    shifts = (_SHIFTS[0] * reach, _SHIFTS[1] * reach)
     yield Approach(*flat(none), count, 1, "arrived")
     if count > 3:
         yield Approach(*_closed_in(lambda k: bent(none, k), gaps), count, 3, "power")
     for order in range(1, dim):
         # Each factor that has to agree for a pole of order m is worth a parameter.
         yield Approach(
-            *_closed_in(lambda c, k=order: flat(k * root(c)), _SHIFTS), count, 1 + order, "logarithm"
+            *_closed_in(lambda c, k=order: flat(k * root(c)), shifts), count, 1 + order, "logarithm"
         )  # fmt: skip
     if count > 4 and dim > 1:
         yield Approach(
-            *_closed_in(lambda c, k: bent(root(c), k), _SHIFTS, gaps), count, 4, "logarithm"
+            *_closed_in(lambda c, k: bent(root(c), k), shifts, gaps), count, 4, "logarithm"
         )
     if count > 4 and dim > 2:
         yield Approach(
-            *_closed_in(lambda c, q: flat(pair(c, q)), _SHIFTS, (0.02, 50.0)), count, 4, "logarithm"
+            *_closed_in(lambda c, q: flat(pair(c, q)), shifts, _APART), count, 4, "logarithm"
         )
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 Lines = Int[np.ndarray, " at"]
 Numbers = Float[np.ndarray, " at"]
+OfMinima = Float[np.ndarray, " minimum"]
 OnLines = Callable[[Lines, Numbers], Numbers]
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -95,7 +96,7 @@ def _narrowed(
     values: Float[np.ndarray, "line node"],
     grid: Float[np.ndarray, " node"],
     smallest: float,
-) -> tuple[Numbers, Numbers]:
+) -> tuple[OfMinima, OfMinima]:
     """Place and value of each minimum, by golden sections between the neighbours of its node."""
     place = grid[minima.node].copy()
     least = values[minima.line, minima.node].copy()
@@ -130,8 +131,8 @@ def _reach(
     minima: _Minima,
     values: Float[np.ndarray, "line node"],
     grid: Float[np.ndarray, " node"],
-    place: Numbers,
-    least: Numbers,
+    place: OfMinima,
+    least: OfMinima,
     direction: int,
     which: Int[np.ndarray, " at"],
     epsilon: Numbers,
@@ -158,7 +159,9 @@ def _reach(
     inner = np.where(is_first, 0.0, np.abs(grid[nodes[np.maximum(at - 1, 0)]] - place[minimum]))
     base, target = least[minimum], np.log(epsilon[rows] - least[minimum])
 
-    def height(distance: Numbers, some: Int[np.ndarray, " some"]) -> Numbers:
+    def height(
+        distance: Float[np.ndarray, " some"], some: Int[np.ndarray, " some"]
+    ) -> Float[np.ndarray, " some"]:
         chosen = minimum[some]
         with np.errstate(divide="ignore", invalid="ignore"):
             rise = function(minima.line[chosen], place[chosen] + direction * distance) - base[some]
@@ -178,7 +181,9 @@ def _reach(
 
 
 def _solved(
-    height: Callable[[Numbers, Int[np.ndarray, " some"]], Numbers],
+    height: Callable[
+        [Float[np.ndarray, " some"], Int[np.ndarray, " some"]], Float[np.ndarray, " some"]
+    ],
     low: Numbers,
     high: Numbers,
     at_low: Numbers,

@@ -15,7 +15,7 @@ from singulab.fits import mixture_quantile
 
 BLOCK = 3  # levels that are joined into one point of the fit, fewer if the curve is short
 LEAST = 4  # points of a fit
-_TEMPER = 2.0  # the weights of kinds are flattened: neighbouring points are not quite independent
+_TEMPER = 1.7  # the weights of kinds are flattened: neighbouring points are not quite independent
 SUSPECTED = 0.9  # weight of the fits with a logarithm
 
 
