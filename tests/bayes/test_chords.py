@@ -54,8 +54,6 @@ def test_waves_are_summed_over_their_minima():
 
 
 def test_rounding_is_told_where_a_chord_is_as_narrow_as_the_last_digits():
-    found, rounding = lengths(
-        lambda line, z: (z - 0.3137) ** 2, epsilon=np.array([1e-10, 1e-30])
-    )
+    found, rounding = lengths(lambda line, z: (z - 0.3137) ** 2, epsilon=np.array([1e-10, 1e-30]))
     assert rounding[0, 0] < 1e-9 * found[0, 0]
     assert rounding[0, 1] > 0.1 * found[0, 1]

@@ -92,7 +92,9 @@ def test_a_thin_set_away_from_the_axes_is_followed():
 
 
 def test_a_box_that_is_no_cube_is_integrated():
-    curve = volume_curve("x^2 + y^2", [(-0.5, 1.0), (0.0, 4.0)], method="quadrature", splitting=DEEP)
+    curve = volume_curve(
+        "x^2 + y^2", [(-0.5, 1.0), (0.0, 4.0)], method="quadrature", splitting=DEEP
+    )
     small = curve.epsilon < 0.2
     exact = math.pi * curve.epsilon / 2 / 6
     assert curve.log_volume[small] == pytest.approx(np.log(exact)[small], abs=6e-4)
@@ -119,7 +121,7 @@ def test_what_quadrature_steps_over_is_not_told_as_a_volume(monkeypatch):
         return quadrature.Volumes(found.volume / 2, found.error, found.evaluations)
 
     monkeypatch.setattr(quadrature, "volumes", half)
-    with pytest.raises(quadrature.TooRough, match="stepped over"):
+    with pytest.raises(quadrature.UnsettledError, match="stepped over"):
         volume_curve("x^2 + y^2", method="quadrature", splitting=SHORT)
     plan = Splitting(num_particles=60, num_populations=2, num_moves=4, num_levels=8)
     assert volume_curve("x^2 + y^2", splitting=plan).method == "splitting"
@@ -127,7 +129,7 @@ def test_what_quadrature_steps_over_is_not_told_as_a_volume(monkeypatch):
 
 def test_a_loss_that_is_rough_at_every_scale_is_left_to_particles(monkeypatch):
     monkeypatch.setitem(quadrature._TRIES, 2, ((2e-5, 3e5),))
-    with pytest.raises(quadrature.TooRough, match="did not settle"):
+    with pytest.raises(quadrature.UnsettledError, match="did not settle"):
         volume_curve("x^2*y^2 + sin(300*x*y)^2", method="quadrature", splitting=SHORT)
 
 

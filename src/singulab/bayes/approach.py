@@ -11,6 +11,7 @@ With ℓ = log 1/ε, V = Σ over poles of ε^{λ_j}·(a polynomial in ℓ), so t
 λ and a are solved for, κ, c and q run over a grid that closes in on where they fit.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -87,9 +88,7 @@ def approaches(slopes: Slopes, dim: int) -> Iterator[Approach]:
         misfits = (y - shapes - values[:, None]) ** 2 @ weights
         return values, np.full(len(values), weights.sum() ** -0.5), misfits
 
-    def bent(
-        shapes: Float[np.ndarray, "#fit block"], gaps: Float[np.ndarray, " fit"]
-    ) -> Solved:
+    def bent(shapes: Float[np.ndarray, "#fit block"], gaps: Float[np.ndarray, " fit"]) -> Solved:
         """λ and a, with a shape taken off."""
         falls = gaps[:, None]
         decays = (np.exp(-falls * (start - start[0])) - np.exp(-falls * (stop - start[0]))) / (
@@ -132,7 +131,7 @@ def approaches(slopes: Slopes, dim: int) -> Iterator[Approach]:
 def _closed_in(solve: Callable[..., Solved], *ranges: tuple[float, float]) -> Solved:
     """Fits on a grid of the parameters (in ratios) that has closed in on the best of them."""
     side = _SIDE[len(ranges)]
-    ends = [np.log(pair) for pair in ranges]
+    ends = [(math.log(low), math.log(high)) for low, high in ranges]
     for _ in range(_ROUNDS):
         axes = [np.linspace(low, high, side) for low, high in ends]
         grid = np.exp(np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")]))
@@ -142,7 +141,10 @@ def _closed_in(solve: Callable[..., Solved], *ranges: tuple[float, float]) -> So
         inside = np.log(grid[:, near])
         steps = [a[1] - a[0] for a in axes]
         ends = [
-            (max(row.min() - step, axis[0]), min(row.max() + step, axis[-1]))
+            (
+                max(float(row.min() - step), float(axis[0])),
+                min(float(row.max() + step), float(axis[-1])),
+            )
             for row, step, axis in zip(inside, steps, axes, strict=True)
         ]
     return found

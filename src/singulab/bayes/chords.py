@@ -55,9 +55,7 @@ def chord_lengths(
     found, rounding = (np.zeros((num_lines, len(epsilon))) for _ in range(2))
     low = least[:, None] < epsilon
     which, level = np.nonzero(low)
-    np.add.at(
-        rounding, (minima.line[which], level), 4 * np.finfo(float).eps * np.abs(place[which])
-    )
+    np.add.at(rounding, (minima.line[which], level), 4 * np.finfo(float).eps * np.abs(place[which]))
     for direction in (1, -1):
         if len(which):
             reach = _reach(

@@ -104,9 +104,7 @@ def volume_exponent(
 
     Source: Watanabe (2009), Algebraic Geometry and Statistical Learning Theory, for V(ε).
     """
-    curve = volume_curve(
-        loss, box, method=method, minimum=minimum, splitting=splitting, seed=seed
-    )
+    curve = volume_curve(loss, box, method=method, minimum=minimum, splitting=splitting, seed=seed)
     return fitted(curve)
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from singulab.bayes.exponent import SUSPECTED, volume_exponent
 from singulab.bayes.expression import expression
 from singulab.bayes.splitting import Splitting
-from singulab.bayes.exponent import SUSPECTED, volume_exponent
 from singulab.errors import SingulabError
 from singulab.exact import rlct_over
 

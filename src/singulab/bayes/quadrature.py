@@ -42,7 +42,7 @@ _SMALLEST = 1e-13  # width of a cell, against its place or in s
 _AT_A_TIME = 3_000_000  # values of f held at once
 
 
-class TooRough(SingulabError):
+class UnsettledError(SingulabError):
     """An integral that does not settle within the work that is allowed."""
 
 
@@ -58,7 +58,7 @@ class Volumes:
 class _Axis(NamedTuple):
     """One weight: its range in s, and the factor by which even functions are folded."""
 
-    index: int
+    weight: int
     low: float
     high: float
     fold: int
@@ -84,7 +84,7 @@ def volumes(
         guess: V about, by which the work is shared out.
 
     Raises:
-        TooRough: the work is spent.
+        UnsettledError: the work is spent.
     """
     evaluations = 0
     for tolerance, most in _TRIES[box.dim]:
@@ -92,9 +92,9 @@ def volumes(
         try:
             total, error = _integral(work, smallest, order, guess, tolerance)
             return Volumes(total, error, evaluations + work.evaluations)
-        except TooRough:
+        except UnsettledError:
             evaluations += work.evaluations
-    raise TooRough(
+    raise UnsettledError(
         f"The volume did not settle to {tolerance:g} within {most:.2g} evaluations; use method='splitting'."
     )
 
@@ -113,7 +113,7 @@ def _integral(
     inner: Inner = work.chords(axes[-1], float(delta[order[-1]]))
     for axis in reversed(axes[:-1]):
         share = tolerance if axis is axes[0] else tolerance / 3
-        inner = work.integrated(inner, axis, axes[0], float(delta[axis.index]), share)
+        inner = work.integrated(inner, axis, axes[0], float(delta[axis.weight]), share)
     found = inner(np.zeros((1, box.dim)), guess[None] * math.exp(box.log_volume))[0]
     total, rounding = np.split(found, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -141,7 +141,7 @@ class _Work:
     def at(self, points: Points) -> Float[np.ndarray, " point"]:
         self.evaluations += len(points)
         if self.evaluations > self.most:
-            raise TooRough("The evaluations are spent.")
+            raise UnsettledError("The evaluations are spent.")
         return np.asarray(self.excess(points))
 
     def chords(self, axis: _Axis, delta: float) -> Inner:
@@ -150,7 +150,9 @@ class _Work:
         steps = max(2, math.ceil((axis.high - axis.low) / _RATIO))
         logs = delta * np.sinh(np.linspace(axis.low, axis.high, steps + 1))
         zero = [0.0] if ends[0] <= 0 <= ends[1] else []
-        grid = np.unique(np.concatenate([logs, np.linspace(*ends, _EVEN), ends, zero]))
+        grid = np.unique(
+            np.concatenate([logs, np.linspace(float(ends[0]), float(ends[1]), _EVEN), ends, zero])
+        )
         size = max(1, _AT_A_TIME // len(grid))
 
         def lengths(points: Points, _: Float[np.ndarray, "point level"]) -> np.ndarray:
@@ -169,7 +171,7 @@ class _Work:
             line: Int[np.ndarray, " at"], place: Float[np.ndarray, " at"]
         ) -> Float[np.ndarray, " at"]:
             candidates = points[line]
-            candidates[:, axis.index] = place
+            candidates[:, axis.weight] = place
             return self.at(candidates)
 
         return np.concatenate(chord_lengths(on_lines, len(points), grid, self.epsilon), axis=1)
@@ -189,7 +191,7 @@ class _Work:
             s = (a + b)[:, None] / 2 + half[:, None] * _UNIT
             measure = (half[:, None] * _WEIGHTS * delta * np.cosh(s)).ravel()
             nodes = np.repeat(points[owner], len(_UNIT), axis=0)
-            nodes[:, axis.index] = delta * np.sinh(s).ravel()
+            nodes[:, axis.weight] = delta * np.sinh(s).ravel()
             enough = matters[np.repeat(owner, len(_UNIT))] / measure[:, None] / pieces / len(_UNIT)
             found = (inner(nodes, enough) * measure[:, None]).reshape(len(owner), len(_UNIT), -1)
             there = found[:, :, : len(self.epsilon)] > 0

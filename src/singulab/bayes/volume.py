@@ -91,7 +91,7 @@ def volume_curve(
     Raises:
         ValueError: a formula that cannot be read, a loss that is not a number, or one below its minimum; quadrature
             asked for in more than three dimensions.
-        quadrature.TooRough: quadrature was asked for and does not settle.
+        quadrature.UnsettledError: quadrature was asked for and does not settle.
     """
     if method not in ("auto", "quadrature", "splitting"):
         raise ValueError(f"method is 'auto', 'quadrature' or 'splitting', got {method!r}.")
@@ -107,7 +107,7 @@ def volume_curve(
         depth = splitting.num_levels if splitting else _DEPTH[sides.dim]
         try:
             return _integrated(function, sides, minimum, depth, seed)
-        except quadrature.TooRough:
+        except quadrature.UnsettledError:
             if method == "quadrature":
                 raise
     plan = splitting or Splitting()
@@ -154,19 +154,17 @@ def _inflation(
     return np.maximum(found, 1.0)
 
 
-def _integrated(
-    function: Loss, box: Box, minimum: float, depth: int, seed: int
-) -> VolumeCurve:
+def _integrated(function: Loss, box: Box, minimum: float, depth: int, seed: int) -> VolumeCurve:
     """The curve by quadrature, at the ε of a short run of splitting.
 
     Raises:
-        TooRough: it does not settle, or differs from the short run by more than chance allows.
+        UnsettledError: it does not settle, or differs from the short run by more than chance allows.
     """
     plan = Splitting(num_levels=depth, **_PILOT)
     run = levels(function, box, minimum, plan, seed)
     pilot = split_curve(run, box, minimum, plan)
     if len(pilot.log_epsilon) < 2:
-        raise quadrature.TooRough("The loss has no sublevel sets that could be followed.")
+        raise quadrature.UnsettledError("The loss has no sublevel sets that could be followed.")
 
     def excess(points: Float[np.ndarray, "point dim"]) -> Float[np.ndarray, " point"]:
         with np.errstate(all="ignore"):
@@ -189,7 +187,7 @@ def _integrated(
     away = (np.abs(log_volume - pilot.log_volume) - _ALLOWED * pilot.log_volume_se)[:sound]
     if not (away <= _SLACK).all():
         worst = int(np.argmax(away))
-        raise quadrature.TooRough(
+        raise quadrature.UnsettledError(
             f"Quadrature finds log V = {log_volume[worst]:.3f} where particles find {pilot.log_volume[worst]:.3f} ± "
             f"{pilot.log_volume_se[worst]:.3f}: a part of the set was stepped over; use method='splitting'."
         )
@@ -207,9 +205,7 @@ def _integrated(
     )
 
 
-def _order(
-    excess: Loss, points: Float[np.ndarray, "point dim"], epsilon: float
-) -> tuple[int, ...]:
+def _order(excess: Loss, points: Float[np.ndarray, "point dim"], epsilon: float) -> tuple[int, ...]:
     """Weights by how far each can move inside {L < ε} against its own size, the thinnest last."""
     some = points[:: max(1, len(points) // 400)]
     widths = np.zeros(some.shape)

@@ -38,9 +38,9 @@ class Config(CommandConfig):
 
 def run(config: Config, console: Console) -> Outcome:
     """The exponent, the curve and the figure."""
+    from singulab.bayes.exponent import volume_exponent
     from singulab.bayes.expression import expression
     from singulab.bayes.splitting import Splitting
-    from singulab.bayes.exponent import volume_exponent
 
     names = expression(config.loss).names
     center = config.center or (0.0,) * len(names)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from singulab.bayes.box import Loss, loss_on
-from singulab.bayes.posterior import Crossing, Posterior
 from singulab.bayes.exponent import VolumeExponent
+from singulab.bayes.posterior import Crossing, Posterior
 
 Series = dict[str, Any]
 
