@@ -239,4 +239,5 @@ def _is_even(excess: Loss, box: Box, index: int) -> bool:
     other = points.copy()
     other[:, index] *= -1
     one, two = np.asarray(excess(points)), np.asarray(excess(other))
-    return bool((np.abs(one - two) <= 1e-13 * np.abs(one)).all())
+    with np.errstate(invalid="ignore"):  # ∞ − ∞, where both are outside of a well
+        return bool(((one == two) | (np.abs(one - two) <= 1e-13 * np.abs(one))).all())

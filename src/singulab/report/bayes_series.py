@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from singulab.bayes.box import Loss, loss_on
+from singulab.bayes.crossing import Crossing
 from singulab.bayes.exponent import VolumeExponent
-from singulab.bayes.posterior import Crossing, Posterior
+from singulab.bayes.posterior import Posterior
 
 Series = dict[str, Any]
 
@@ -88,7 +89,7 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Serie
         at = posterior.at(n)
         for name, low, high in stretches:
             x = np.linspace(low, high, 301)
-            u = posterior._log_prior(x[:, None]) - n * np.asarray(posterior.loss(x[:, None]))
+            u = posterior.log_prior(x[:, None]) - n * np.asarray(posterior.loss(x[:, None]))
             densities.append(
                 {
                     "n": n,
