@@ -38,7 +38,11 @@ class Cloud:
         populations, count = run.loss.shape
         log_weights = np.repeat(run.log_evidence - math.log(populations * count), count)
         return cls(
-            run.points.reshape(populations * count, -1), log_weights, run.loss.ravel(), run.t, populations
+            run.points.reshape(populations * count, -1),
+            log_weights,
+            run.loss.ravel(),
+            run.t,
+            populations,
         )
 
     def weighted(self, log_likelihood: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " draw"]:
@@ -114,7 +118,9 @@ def _shared(
     total = model.total(cloud.draws, data)
     logs = cloud.weighted(beta * total)
     log_evidence = float(logsumexp(logs))
-    return Weighted(cloud.draws, np.exp(logs - log_evidence), total, log_evidence, cloud.populations)
+    return Weighted(
+        cloud.draws, np.exp(logs - log_evidence), total, log_evidence, cloud.populations
+    )
 
 
 def clouds(model: Model, ts: Sequence[float], plan: Tempering, seed: int) -> dict[float, Cloud]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from singulab.bayes.posterior import Posterior
+    from singulab.bayes.posterior import Posterior, PosteriorAt
 
 _REFERENCE = 100.0  # the constant of a phase is read off where n is so many times the n of interest
+_HELD = 0.1  # mass of a phase whose particles say enough of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ def phases_of(posterior: "Posterior", n: float) -> tuple[Phase, ...]:
     from singulab.bayes.local import local_coefficient
 
     found = []
-    far = n * _REFERENCE
-    at = posterior.at(far) if posterior.integrates else posterior.along([n])[0]
+    if not posterior.integrates:
+        posterior.along([n])
     for index, well in enumerate(posterior.wells.wells):
         center = np.array(well.center)
         rlct, multiplicity, how = local_coefficient(posterior, index)
@@ -79,6 +80,15 @@ def phases_of(posterior: "Posterior", n: float) -> tuple[Phase, ...]:
             constant=0.0,
             how=how,
         )
+        at = _reference(posterior, well.name, n)
         constant = at[well.name].free_energy - phase.free_energy(at.n)
         found.append(Phase(**{**vars(phase), "constant": constant}))
     return tuple(found)
+
+
+def _reference(posterior: "Posterior", name: str, n: float) -> "PosteriorAt":
+    """Where the constant of a phase is read off: far beyond n, or as far as particles still hold the phase."""
+    if posterior.integrates:
+        return posterior.at(n * _REFERENCE)
+    held = [known for known in posterior.known_n if posterior.at(known).mass(name) >= _HELD]
+    return posterior.at(max(held, default=n))

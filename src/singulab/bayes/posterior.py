@@ -190,7 +190,8 @@ class Posterior:
 
         λ of a well comes from ``rlct`` if given; else from a Hessian of full rank (λ = d/2); else from algebra if the
         loss is a polynomial with one well; else from the volume of its sublevel sets. c is then read off
-        the exact free energy of the well at 100·n, far from the crossing.
+        the exact free energy of the well at 100·n, far from the crossing; above three weights at the largest n looked
+        at (see :meth:`along`) at which the well still holds a tenth of the mass.
 
         Args:
             n: a number of data in the range of interest.
