@@ -102,9 +102,7 @@ def _shrunk(
     return points, values
 
 
-def _along_axes(
-    points: Particles, box: Box, rng: np.random.Generator
-) -> tuple[_Brackets, Stepped]:
+def _along_axes(points: Particles, box: Box, rng: np.random.Generator) -> tuple[_Brackets, Stepped]:
     """One coordinate of each particle; the step is the coordinate itself."""
     axis = rng.integers(0, box.dim, size=len(points))
     rows = np.arange(len(points))
