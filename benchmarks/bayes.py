@@ -13,19 +13,25 @@ Parts:
   over data sets at several n. Where the last layer is linear, each data set's own F_n, WBIC and n·G_n is known by
   quadrature (``benchmarks/conjugate.py``), and errors are counted in those of the run.
 * ``approach``: how λ(n) = dF/d log n of the network of seven weights comes near 5/4, by quadrature up to n = 10⁸.
+
+Finished parts stand in ``--folder``: a run that was cut off goes on where it stood, as long as the code is the same.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import brentq, curve_fit, minimize
 
+import singulab as sl
 from benchmarks import conjugate
 from benchmarks.conjugate import Conjugate
 from singulab.bayes import (
@@ -55,6 +61,7 @@ NUM_DATA_SETS = 100  # at least, for a law of n_c
 KNOWN_MASSES = {9_000: "0.0016", 10_000: "0.093", 10_500: "0.456", 11_000: "0.872", 12_000: "0.998"}
 
 Row = dict[str, Any]
+Progress = Callable[[str, float], None]
 Mask = Bool[np.ndarray, " draw"]
 
 # One unit explains most of the truth, the second a bump on top of it.
@@ -69,79 +76,100 @@ class Config(BenchConfig):
     num_data_sets: int = 150  # sequences of data
     num_particles: int = 750  # of each of 8 populations
     seed: int = 0
+    folder: Path = Path("runs/bayes")  # where finished parts are kept
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.parts) - set(PARTS):
+            raise ValueError(f"--parts are {', '.join(PARTS)}, got {', '.join(sorted(unknown))}.")
 
 
 def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, Any]:
     """All rows, and what they promise."""
-    rows: list[Row] = []
-    promises: dict[str, bool] = {}
-    laws: dict[str, Any] = {}
-    if "jumps" in config.parts:
-        on_progress("jumps", 0.0)
-        found = jumps()
-        rows += found
-        promises |= {
-            "default_masses_to_the_digits_given": all(
-                row["told"] == row["known"] for row in found if "told" in row
-            ),
-            "crossings_predicted_within_1%_or_5%_with_a_log_log": all(
-                abs(row["predicted"] / row["true"] - 1) <= (LOG_LOG if row["m"] > 1 else AGREEMENT)
-                for row in found
-                if "predicted" in row
-            ),
-        }
-    if "sampled" in config.parts:
-        for share, (name, law) in enumerate(sampled(config, on_progress).items()):
-            on_progress(name, 0.2 + 0.1 * share)
-            rows.append(law["row"])
-            laws[name] = law["law"]
-        promises["n_c_on_100_data_sets"] = all(
-            len(law["crossings"]) >= NUM_DATA_SETS for law in laws.values()
-        )
-    if "learning" in config.parts:
-        found = learned(config, on_progress)
-        rows += found
-        promises |= {
-            "waic_is_the_generalisation_error_on_average": all(
-                abs(row["waic_minus_generalisation"]) <= ERRORS * row["difference_se"]
-                for row in found
-            ),
-            "free_energy_without_noise_is_exact": all(
-                abs(row["without_noise"] - row["without_noise_exact"])
-                <= ERRORS * row["without_noise_se"]
-                for row in found
-            ),
-            **{
-                f"{name}_of_each_data_set_is_exact": all(
-                    abs(row[f"{name}_minus_exact"]) <= ERRORS * row[f"{name}_minus_exact_se"]
-                    for row in found
-                    if f"{name}_minus_exact" in row
-                )
-                for name in ("free_energy", "wbic", "generalisation")
-            },
-        }
-    if "phases" in config.parts:
-        on_progress("phases of seven weights", 0.92)
-        found = phases(config)
-        rows += found
-        promises["lambda_from_volumes_within_5%_or_3_errors_of_the_proof"] = all(
-            abs(row["volume"] - row["lambda"]) <= max(0.05 * row["lambda"], 3 * row["volume_se"])
-            for row in found
-            if "volume" in row
-        )
-    if "approach" in config.parts:
-        on_progress("approach to 5/4", 0.97)
-        found = approach()
-        rows += found
-        promises["next_order_leads_to_lambda_within_2%"] = (
-            abs(found[-1]["limit"] / found[-1]["lambda"] - 1) <= 0.02
-        )
+    found: dict[str, list[Row]] = {}
+    for share, part in enumerate(config.parts):
+
+        def progress(name: str, done: float, share: int = share) -> None:
+            on_progress(name, (share + done) / len(config.parts))
+
+        file = config.folder / f"{part}-{fingerprint(config)[:16]}.json"
+        if file.exists():
+            found[part] = json.loads(file.read_text(encoding="utf-8"))
+            continue
+        progress(part, 0.0)
+        found[part] = PARTS[part](config, progress)
+        config.folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found[part]), encoding="utf-8")
+    promises = {
+        name: kept for part, rows in found.items() for name, kept in promised(part, rows).items()
+    }
+    rows = [row for part in found.values() for row in part]
     return {
         "rows": [line for row in rows for line in lines(row)],
         "details": rows,
-        "laws_of_crossings": laws,
         "promises": promises,
         "passed": all(promises.values()),
+    }
+
+
+def fingerprint(config: Config) -> str:
+    """Sha256 of the code, and of the settings that change rows."""
+    settings = (config.num_data_sets, config.num_particles, config.seed)
+    digest = sha256(json.dumps(settings).encode())
+    for file in (*sorted((Path(sl.__file__).parent / "bayes").glob("*.py")), Path(__file__)):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def promised(part: str, rows: list[Row]) -> dict[str, bool]:
+    """Each promise of a part, and whether it is kept."""
+    if part == "jumps":
+        return {
+            "default_masses_to_the_digits_given": all(
+                row["told"] == row["known"] for row in rows if "told" in row
+            ),
+            "crossings_predicted_within_1%_or_5%_with_a_log_log": all(
+                abs(row["predicted"] / row["true"] - 1) <= (LOG_LOG if row["m"] > 1 else AGREEMENT)
+                for row in rows
+                if "predicted" in row
+            ),
+        }
+    if part == "phases":
+        return {
+            "lambda_from_volumes_within_5%_or_3_errors_of_the_proof": all(
+                abs(row["volume"] - row["lambda"])
+                <= max(0.05 * row["lambda"], 3 * row["volume_se"])
+                for row in rows
+                if "volume" in row
+            )
+        }
+    if part == "sampled":
+        return {
+            "n_c_on_100_data_sets": all(
+                len(row["law"]["crossings"]) >= NUM_DATA_SETS for row in rows
+            )
+        }
+    if part == "approach":
+        last = rows[-1]
+        return {
+            "next_order_leads_to_lambda_within_2%": abs(last["limit"] / last["lambda"] - 1) <= 0.02
+        }
+    return {
+        "waic_is_the_generalisation_error_on_average": all(
+            abs(row["waic_minus_generalisation"]) <= ERRORS * row["difference_se"] for row in rows
+        ),
+        "free_energy_without_noise_is_exact": all(
+            abs(row["without_noise"] - row["without_noise_exact"])
+            <= ERRORS * row["without_noise_se"]
+            for row in rows
+        ),
+        **{
+            f"{name}_of_each_data_set_is_exact": all(
+                abs(row[f"{name}_minus_exact"]) <= ERRORS * row[f"{name}_minus_exact_se"]
+                for row in rows
+                if f"{name}_minus_exact" in row
+            )
+            for name in ("free_energy", "wbic", "generalisation")
+        },
     }
 
 
@@ -190,7 +218,7 @@ def lines(row: Row) -> list[Row]:
     return told
 
 
-def jumps() -> list[Row]:
+def jumps(_: Config, __: Progress) -> list[Row]:
     """Posteriors of one weight, integrated."""
     rows: list[Row] = []
     default = Posterior("min(44/10500 + x^2, (x - 9.4)^2)", prior="normal")
@@ -226,9 +254,9 @@ def jumps() -> list[Row]:
     return rows
 
 
-def sampled(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, Any]:
+def sampled(config: Config, on_progress: Progress) -> list[Row]:
     """Laws of n_c."""
-    on_progress("two wells, sampled data", 0.05)
+    on_progress("two wells, sampled data", 0.0)
     wells = sampled_jump(
         two_wells(),
         {"worse": lambda w: w[:, 0] < 4.7, "better": lambda w: w[:, 0] >= 4.7},
@@ -238,7 +266,7 @@ def sampled(config: Config, on_progress: Callable[[str, float], None]) -> dict[s
         num_data_sets=config.num_data_sets,
         seed=config.seed,
     )
-    on_progress("seven weights, sampled data", 0.15)
+    on_progress("seven weights, sampled data", 0.4)
     network = sampled_jump(
         tanh_network(2, TWO_UNITS),
         regions(),
@@ -249,11 +277,11 @@ def sampled(config: Config, on_progress: Callable[[str, float], None]) -> dict[s
         tempering=Tempering(num_particles=3 * config.num_particles, num_populations=8),
         seed=config.seed,
     )
-    found = {}
+    rows: list[Row] = []
     for name, jump in (("two wells", wells), ("seven weights", network)):
         low, _, middle, _, high = jump.quantiles()
-        found[name] = {
-            "row": {
+        rows.append(
+            {
                 "part": "sampled",
                 "case": name,
                 "num_data_sets": len(jump.crossings),
@@ -261,10 +289,10 @@ def sampled(config: Config, on_progress: Callable[[str, float], None]) -> dict[s
                 "n_c_5%": low,
                 "n_c_50%": middle,
                 "n_c_95%": high,
-            },
-            "law": jump.to_dict(),
-        }
-    return found
+                "law": jump.to_dict(),
+            }
+        )
+    return rows
 
 
 def regions() -> dict[str, Callable[[Float[np.ndarray, "draw dim"]], Mask]]:
@@ -287,7 +315,7 @@ def regions() -> dict[str, Callable[[Float[np.ndarray, "draw dim"]], Mask]]:
     }
 
 
-def learned(config: Config, on_progress: Callable[[str, float], None]) -> list[Row]:
+def learned(config: Config, on_progress: Progress) -> list[Row]:
     """Means over data sets at several n, beside what is exact of the same data sets."""
     rows: list[Row] = []
     long, short = (30, 300, 3_000, 30_000), (30, 300, 1_000)
@@ -298,7 +326,7 @@ def learned(config: Config, on_progress: Callable[[str, float], None]) -> list[R
         (reduced_rank(2, 2, 2), long, conjugate.reduced_rank(2, 2)),
     ]
     for place, (model, ns, exact) in enumerate(models):
-        on_progress(model.name, 0.3 + 0.15 * place)
+        on_progress(model.name, place / len(models))
         start = time.process_time()
         assert model.rlct is not None
         rlct, multiplicity = model.rlct
@@ -377,10 +405,11 @@ def beside(
     return row
 
 
-def phases(config: Config) -> list[Row]:
+def phases(config: Config, on_progress: Progress) -> list[Row]:
     """Both phases of seven weights whose truth has two units."""
     true = tanh_network(2, TWO_UNITS)
     one, loss = one_unit()
+    on_progress("both phases without noise", 0.1)
     ns = np.geomspace(20, 100_000, 25).tolist()
     posterior = Posterior(
         true.excess,
@@ -427,6 +456,7 @@ def phases(config: Config) -> list[Row]:
         ("two units", true, TWO_UNITS, 0.5, 3.5),
         ("one unit", tanh_network(2, one), (*one[:3], 0.0, 0.0, 0.0, one[3]), 1.0, 2.5),
     ):
+        on_progress(f"volume of {name}", 0.5)
         found = volume_exponent(
             model.excess,
             [(w - side, w + side) for w in center],
@@ -465,7 +495,7 @@ def one_unit() -> tuple[list[float], float]:
     return [float(x) for x in found.x], float(found.fun)
 
 
-def approach() -> list[Row]:
+def approach(_: Config, __: Progress) -> list[Row]:
     """λ(n) = dF/d log n without noise, and the limit of λ − a·n^{−κ} through the last of them."""
     rlct = float(seven_weights()[0])
     ns = np.geomspace(1e3, 1e8, 11)
@@ -536,3 +566,12 @@ def coefficients(highest: int) -> list[str]:
         ]
         generators.append(" + ".join(terms) + (" + d" if k == 0 else ""))
     return generators
+
+
+PARTS: dict[str, Callable[[Config, Progress], list[Row]]] = {
+    "jumps": jumps,
+    "phases": phases,
+    "sampled": sampled,
+    "learning": learned,
+    "approach": approach,
+}
