@@ -6,6 +6,8 @@
 Parts:
 
 * ``jumps``: the default two wells, two jumps in a row, a jump by λ alone: masses, n_c predicted and true.
+* ``zeta``: the largest pole of ζ by fit, and its values, against closed forms.
+* ``selection``: one Gaussian against a mixture of two, on data of either: how often each criterion is right.
 * ``phases``: the network of seven weights whose truth has two units: λ of both phases, by proof and from volumes,
   Watanabe's free energy of each, and the n_c that they predict against the one without noise.
 * ``sampled``: the two wells and the network of seven weights with sampled data: the law of n_c over data sets.
@@ -44,19 +46,22 @@ from singulab.bayes import (
     learning,
     reduced_rank,
     sampled_jump,
+    select,
     tanh_network,
     two_wells,
     volume_exponent,
+    zeta_pole,
 )
 from singulab.bayes.cloud import prior_of
 from singulab.bayes.cubature import cubature
 from singulab.cli.bench import BenchConfig
-from singulab.exact import rlct_of_ideal
+from singulab.exact import formulas, rlct_of_ideal
 
 AGREEMENT = 0.01  # of a predicted crossing …
 LOG_LOG = 0.05  # … and where m > 1: log log n hides a constant that dies like 1/log n
 ERRORS = 4.0  # of a mean over data sets, sampling and particles together
 EXPANDED = 300  # least n for an n·G_n that is known up to O(1/n)
+RIGHT, SELECTIONS = 0.8, 15  # choices of a criterion; data sets of each kind
 NUM_DATA_SETS = 100  # at least, for a law of n_c
 KNOWN_MASSES = {9_000: "0.0016", 10_000: "0.093", 10_500: "0.456", 11_000: "0.872", 12_000: "0.998"}
 
@@ -72,7 +77,15 @@ TWO_UNITS = (1.0, 1.5, 0.0, 0.8, 3.0, -2.5, 0.0)
 class Config(BenchConfig):
     """Jumps, generalisation and criteria of small models."""
 
-    parts: tuple[str, ...] = ("jumps", "phases", "sampled", "learning", "approach")
+    parts: tuple[str, ...] = (
+        "jumps",
+        "zeta",
+        "selection",
+        "phases",
+        "sampled",
+        "learning",
+        "approach",
+    )
     num_data_sets: int = 150  # sequences of data
     num_particles: int = 750  # of each of 8 populations
     seed: int = 0
@@ -133,6 +146,19 @@ def promised(part: str, rows: list[Row]) -> dict[str, bool]:
                 if "predicted" in row
             ),
         }
+    if part == "zeta":
+        return {
+            "poles_within_1%_and_their_orders": all(
+                abs(row["pole"] / row["rlct"] - 1) <= AGREEMENT and row["order"] == row["m"]
+                for row in rows
+            )
+        }
+    if part == "selection":
+        return {
+            "every_criterion_is_right_in_80%": all(
+                row["right"] >= RIGHT * row["data_sets"] for row in rows
+            )
+        }
     if part == "phases":
         return {
             "lambda_from_volumes_within_5%_or_3_errors_of_the_proof": all(
@@ -184,6 +210,17 @@ def lines(row: Row) -> list[Row]:
         return [
             {**case, "what": f"n_c, {q}", "value": row[f"n_c_{q}"]} for q in ("5%", "50%", "95%")
         ]
+    if "pole" in row:
+        return [
+            {
+                **case,
+                "what": f"pole, order {row['order']}",
+                "value": row["pole"],
+                "expected": row["rlct"],
+            }
+        ]
+    if "right" in row:
+        return [{**case, "what": "right", "value": row["right"], "expected": row["data_sets"]}]
     if "lambda" in row:
         return [
             {
@@ -405,6 +442,66 @@ def beside(
     return row
 
 
+def poles(_: Config, __: Progress) -> list[Row]:
+    """The largest pole of ζ, found from its values."""
+    rows: list[Row] = []
+    for text, rlct, multiplicity in (
+        ("x^2", Fraction(1, 2), 1),
+        ("x^6", Fraction(1, 6), 1),
+        ("x^2 + y^2", Fraction(1), 1),
+        ("x^2 + y^4", Fraction(3, 4), 1),
+        ("x^2*y^2", Fraction(1, 2), 2),
+        ("x^2*y^4", Fraction(1, 4), 1),
+        ("x^4*y^4", Fraction(1, 4), 2),
+    ):
+        pole = zeta_pole(text)
+        rows.append(
+            {
+                "part": "zeta",
+                "case": text,
+                "pole": -pole.value,
+                "order": pole.order,
+                "rlct": float(rlct),
+                "m": multiplicity,
+            }
+        )
+    return rows
+
+
+def selection(config: Config, on_progress: Progress) -> list[Row]:
+    """One Gaussian against two, on data of either."""
+    models = {"H=1": gaussian_mixture(1), "H=2": gaussian_mixture(2)}
+    rows: list[Row] = []
+    for best, apart in (("H=1", 0.0), ("H=2", 4.0)):
+        right = dict.fromkeys(("free_energy", "wbic", "sbic", "waic"), 0)
+        for place in range(SELECTIONS):
+            on_progress(f"selection, {best}", place / SELECTIONS)
+            rng = np.random.default_rng([config.seed, 2, place])
+            data = rng.standard_normal((200, 1)) + apart * (rng.random((200, 1)) < 0.5)
+            table = select(
+                models,
+                data,
+                coefficients=lambda model, true: formulas.gaussian_mixture(
+                    int(model[-1]), int(true[-1])
+                ),
+                tempering=Tempering(num_particles=300),
+                seed=place,
+            )
+            for criterion in right:
+                right[criterion] += table.best(criterion) == best
+        rows += [
+            {
+                "part": "selection",
+                "case": f"data of {best}, by {criterion}",
+                "n": 200,
+                "right": count,
+                "data_sets": SELECTIONS,
+            }
+            for criterion, count in right.items()
+        ]
+    return rows
+
+
 def phases(config: Config, on_progress: Progress) -> list[Row]:
     """Both phases of seven weights whose truth has two units."""
     true = tanh_network(2, TWO_UNITS)
@@ -570,6 +667,8 @@ def coefficients(highest: int) -> list[str]:
 
 PARTS: dict[str, Callable[[Config, Progress], list[Row]]] = {
     "jumps": jumps,
+    "zeta": poles,
+    "selection": selection,
     "phases": phases,
     "sampled": sampled,
     "learning": learned,

@@ -44,7 +44,7 @@ def curve_of(log_volume_of, *, dim=2, num_levels=40, num_particles=1000, noise=1
     ],
 )
 def test_the_exponent_by_quadrature_is_lambda_with_its_order(text, rlct, multiplicity):
-    found = volume_exponent(text, splitting=Splitting(num_levels=36))
+    found = volume_exponent(text, num_levels=36)
     assert abs(found.value - rlct) < 3 * found.se + 1e-6
     assert found.se < 1e-3 * rlct
     assert found.curve.decades >= 8
@@ -63,9 +63,8 @@ def test_the_exponent_by_splitting_is_lambda():
 
 
 def test_a_loss_in_code_is_measured_like_the_formula():
-    plan = Splitting(num_levels=20)
-    said = volume_exponent("x^2*y^4", splitting=plan, seed=5)
-    coded = volume_exponent(lambda w: w[..., 0] ** 2 * w[..., 1] ** 4, 2, splitting=plan, seed=5)
+    said = volume_exponent("x^2*y^4", num_levels=20, seed=5)
+    coded = volume_exponent(lambda w: w[..., 0] ** 2 * w[..., 1] ** 4, 2, num_levels=20, seed=5)
     assert coded.value == pytest.approx(said.value, rel=1e-6)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from singulab.bayes import Splitting, quadrature, volume_curve, volume_exponent
 
-DEEP = Splitting(num_levels=30)
-SHORT = Splitting(num_levels=8)
+DEEP = 30  # levels
+SHORT = 8
 QUICK = Splitting(num_particles=250, num_populations=6, num_moves=10, num_levels=22)
 
 
@@ -52,7 +52,7 @@ EXACT = {
     ],
 )
 def test_quadrature_is_the_exact_volume_over_eight_decades_and_more(text):
-    curve = volume_curve(text, method="quadrature", splitting=DEEP)
+    curve = volume_curve(text, method="quadrature", num_levels=DEEP)
     small = curve.epsilon < 0.06  # where the closed forms hold
     away = np.abs(curve.log_volume - np.log(EXACT[text](curve.epsilon)))[small]
     assert (away <= 2 * curve.log_volume_se[small]).all()
@@ -73,7 +73,7 @@ def test_splitting_is_the_exact_volume(text):
 @pytest.mark.slow
 @pytest.mark.parametrize("text", ["(y^2 - x^3)^2", "min(x^2 + y^4, (x - 0.5)^2*(y + 0.3)^2)"])
 def test_quadrature_and_splitting_agree(text):
-    said = volume_curve(text, method="quadrature", splitting=DEEP)
+    said = volume_curve(text, method="quadrature", num_levels=DEEP)
     met = volume_curve(text, method="splitting", splitting=QUICK, seed=7)
     both = np.interp(-met.log_epsilon, -said.log_epsilon, said.log_volume)
     z = (both - met.log_volume) / met.log_volume_se
@@ -84,7 +84,7 @@ def test_quadrature_and_splitting_agree(text):
 
 @pytest.mark.slow
 def test_a_thin_set_away_from_the_axes_is_followed():
-    curve = volume_curve("(x - 0.3)^2 + (y + 0.4)^4", method="quadrature", splitting=DEEP)
+    curve = volume_curve("(x - 0.3)^2 + (y + 0.4)^4", method="quadrature", num_levels=DEEP)
     small = curve.epsilon < 0.01
     away = np.abs(curve.log_volume - np.log(ellipse(2, 4)(curve.epsilon)))[small]
     assert (away <= 3 * curve.log_volume_se[small]).all()
@@ -93,7 +93,7 @@ def test_a_thin_set_away_from_the_axes_is_followed():
 
 def test_a_box_that_is_no_cube_is_integrated():
     curve = volume_curve(
-        "x^2 + y^2", [(-0.5, 1.0), (0.0, 4.0)], method="quadrature", splitting=DEEP
+        "x^2 + y^2", [(-0.5, 1.0), (0.0, 4.0)], method="quadrature", num_levels=DEEP
     )
     small = curve.epsilon < 0.2
     exact = math.pi * curve.epsilon / 2 / 6
@@ -122,7 +122,7 @@ def test_what_quadrature_steps_over_is_not_told_as_a_volume(monkeypatch):
 
     monkeypatch.setattr(quadrature, "volumes", half)
     with pytest.raises(quadrature.UnsettledError, match="stepped over"):
-        volume_curve("x^2 + y^2", method="quadrature", splitting=SHORT)
+        volume_curve("x^2 + y^2", method="quadrature", num_levels=SHORT)
     plan = Splitting(num_particles=60, num_populations=2, num_moves=4, num_levels=8)
     assert volume_curve("x^2 + y^2", splitting=plan).method == "splitting"
 
@@ -130,7 +130,7 @@ def test_what_quadrature_steps_over_is_not_told_as_a_volume(monkeypatch):
 def test_a_loss_that_is_rough_at_every_scale_is_left_to_particles(monkeypatch):
     monkeypatch.setitem(quadrature._TRIES, 2, ((2e-5, 3e5),))
     with pytest.raises(quadrature.UnsettledError, match="did not settle"):
-        volume_curve("x^2*y^2 + sin(300*x*y)^2", method="quadrature", splitting=SHORT)
+        volume_curve("x^2*y^2 + sin(300*x*y)^2", method="quadrature", num_levels=SHORT)
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_the_volume_of_a_ball_in_twenty_dimensions():
 
 
 def test_the_minimum_is_found_and_taken_off():
-    found = volume_exponent("3 + x^2 + y^2", splitting=DEEP, seed=2)
+    found = volume_exponent("3 + x^2 + y^2", num_levels=DEEP, seed=2)
     assert found.curve.minimum == pytest.approx(3.0, abs=1e-12)
     assert abs(found.value - 1.0) < 4 * found.se
 

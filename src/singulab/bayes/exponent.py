@@ -38,6 +38,14 @@ class VolumeExponent:
         z = float(norm.ppf(0.5 + level / 2))
         return self.value - z * self.se, self.value + z * self.se
 
+    @property
+    def told(self) -> str:
+        """Value ± error, the error with two digits."""
+        if not (math.isfinite(self.value) and self.se > 0):
+            return f"{self.value:.4f} ± {self.se:.4f}"
+        places = min(max(2, 1 - math.floor(math.log10(self.se))), 12)
+        return f"{self.value:.{places}f} ± {self.se:.{places}f}"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
@@ -60,8 +68,7 @@ class VolumeExponent:
 
     def __str__(self) -> str:
         return (
-            f"λ = {self.value:.4f} ± {self.se:.4f} over {self.curve.decades:.1f} decades of volume; "
-            f"{self.multiplicity}"
+            f"λ = {self.told} over {self.curve.decades:.1f} decades of volume; {self.multiplicity}"
         )
 
 
@@ -72,19 +79,15 @@ def volume_exponent(
     method: Method = "auto",
     minimum: float | None = None,
     splitting: Splitting | None = None,
+    num_levels: int | None = None,
     seed: int = 0,
 ) -> VolumeExponent:
     """λ from the volume of {L < L_min + ε}: the learning coefficient of the box, without any algebra.
 
-    The local slope d log V/d log ε tends to λ in one of three ways, with ℓ = log 1/ε:
-
-        λ                        it has arrived,
-        λ + a·ε^κ                a next pole at λ + κ,
-        λ − (m − 1)/(ℓ + c)      a leading pole of order m = 2 … d.
-
-    Every one of them is fitted, through all points and without the first few, and weighted by half of
-    −χ²/2 − parameters − 2·points left out, in the exponent; the value is the median of this mixture on
-    0 < λ ≤ d/2, the error its spread.
+    The local slope d log V/d log ε tends to λ in one of the ways of :mod:`singulab.bayes.approach`: it has arrived, a
+    next pole fades, a pole of order m goes like (m − 1)/log 1/ε, or both. Every one of them is fitted, through all
+    points and without the first few, and weighted by half of −χ²/2 − parameters − 2·points left out, in the exponent;
+    the value is the median of this mixture on 0 < λ ≤ d/2, the error its spread.
 
     What a careful reader would get wrong: it is the least λ of the whole box, with the largest m; for a local
     value take a small box. The bound d/2 holds at interior points: where the minimum lies on the boundary only,
@@ -97,6 +100,7 @@ def volume_exponent(
         method: as in :func:`volume_curve`.
         minimum: L_min; None finds it: 0 if the loss comes near 0, else by descent.
         splitting: as in :func:`volume_curve`.
+        num_levels: as in :func:`volume_curve`.
         seed: of all randomness.
 
     Returns:
@@ -104,7 +108,10 @@ def volume_exponent(
 
     Source: Watanabe (2009), Algebraic Geometry and Statistical Learning Theory, for V(ε).
     """
-    curve = volume_curve(loss, box, method=method, minimum=minimum, splitting=splitting, seed=seed)
+    curve = volume_curve(
+        loss, box, method=method, minimum=minimum, splitting=splitting, num_levels=num_levels,
+        seed=seed,
+    )  # fmt: skip
     return fitted(curve)
 
 

@@ -1,7 +1,7 @@
 """V(ε), the share of a box where the loss is below its minimum + ε, over many decades."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +73,7 @@ def volume_curve(
     method: Method = "auto",
     minimum: float | None = None,
     splitting: Splitting | None = None,
+    num_levels: int | None = None,
     seed: int = 0,
 ) -> VolumeCurve:
     """V(ε) over many decades of V: by quadrature up to three weights, above by multilevel splitting.
@@ -85,7 +86,9 @@ def volume_curve(
         box: dimension of [−1, 1]^dim, or (low, high) of each weight; a formula may go without.
         method: ``"quadrature"``, ``"splitting"``, or ``"auto"``: quadrature where it is possible and settles.
         minimum: L_min; None finds it: 0 if the loss comes near 0, else by descent.
-        splitting: how much work is done by splitting. Its number of levels holds for quadrature too.
+        splitting: how much work is done by splitting.
+        num_levels: how far V falls, in factors of e; None = 60 up to two weights, 32 for three, and what ``splitting``
+            says by splitting.
         seed: of all randomness.
 
     Raises:
@@ -104,13 +107,15 @@ def volume_curve(
     if minimum is None:
         minimum = lowest(function, sides, np.random.default_rng(seed))
     if method != "splitting" and sides.dim <= quadrature.MOST_DIMENSIONS:
-        depth = splitting.num_levels if splitting else _DEPTH[sides.dim]
+        depth = num_levels or _DEPTH[sides.dim]
         try:
             return _integrated(function, sides, minimum, depth, seed)
         except quadrature.UnsettledError:
             if method == "quadrature":
                 raise
     plan = splitting or Splitting()
+    if num_levels is not None:
+        plan = replace(plan, num_levels=num_levels)
     return split_curve(levels(function, sides, minimum, plan, seed), sides, minimum, plan)
 
 

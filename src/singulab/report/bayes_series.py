@@ -13,7 +13,7 @@ from singulab.bayes.posterior import Posterior
 
 Series = dict[str, Any]
 
-LEVELS = (1, 5, 9)  # log 1/V of the sublevel sets that are drawn
+LEVELS = (1, 3, 6)  # log 1/V of the sublevel sets that are drawn
 SIDE = 401  # points per side of their picture
 
 
@@ -24,7 +24,7 @@ def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Series:
     anchor = len(epsilon) - 1
     lines = []
     for label, slope in (
-        (f"slope λ = {found.value:.3f} ± {found.se:.3f}", found.value),
+        (f"slope λ = {found.told}", found.value),
         (f"parabola: slope d/2 = {curve.box.dim / 2:g}", curve.box.dim / 2),
     ):
         if math.isfinite(slope):
@@ -45,7 +45,7 @@ def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Series:
 
 
 def sublevel(found: VolumeExponent, loss: "str | Loss") -> Series:
-    """A loss of two weights on a grid, and the ε at which V is e^{-1}, e^{-5}, e^{-9}."""
+    """A loss of two weights on a grid, and the ε at which V is e^{-1}, e^{-3}, e^{-6}."""
     function, box = loss_on(loss, found.curve.box)
     if box.dim != 2:
         raise ValueError(f"Sublevel sets are drawn for two weights, got {box.dim}.")
