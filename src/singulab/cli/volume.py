@@ -20,16 +20,12 @@ class Config(CommandConfig):
     """
 
     loss: Annotated[str, tyro.conf.Positional]  # a formula such as "x^2*y^2 + z^4"
-    half: float = 1.0  # the box is [−half, half] for each variable
-    center: tuple[
-        float, ...
-    ] = ()  # its middle, one number per variable in alphabetical order; default 0
+    half: float = 1.0  # half a side of the box
+    center: tuple[float, ...] = ()  # its middle, variables in alphabetical order; default 0
     minimum: float | None = None  # L_min; default 0 if the loss comes near 0, else found by descent
     method: Literal["auto", "quadrature", "splitting"] = "auto"  # auto: quadrature where it settles
-    particles: int = 1000  # of each of 8 populations, for splitting
-    levels: int | None = (
-        None  # factors e of volume; default 60 in 1 or 2 variables, 32 in 3, 40 above
-    )
+    particles: int = 1000  # splitting: particles in each of 8 populations
+    levels: int | None = None  # factors e of V; default 60 in 1 or 2 variables, 32 in 3, 40 above
     seed: int = 0  # of all randomness
     figure: Path = Path("runs/volume.png")  # where the figure is drawn: .png, .svg or .pdf
 
