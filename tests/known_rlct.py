@@ -314,3 +314,20 @@ OPINIONS = [
     ("x² + y² + z² as K", "(x + y)^2 - 2*x*y + z^2", False),
     ("x² + y² + z² as a generator", ["x^2 + y^2 + z^2"], False),
 ]
+
+# Losses beside those that only their volumes were compared with: (name, K, λ, m).
+VOLUMES = [
+    ("odd cubic", "abs(x*(x^2 + y^2))", "2/3", 1),
+    ("product of four", "(a*b*c*d)^2", "1/2", 4),
+    ("cone", "(x^2 + y^2 - z^2)^2", "1/2", 1),
+    ("Motzkin", "x^4*y^2 + x^2*y^4 + z^6 - 3*x^2*y^2*z^2", "1/2", 1),
+    ("Gaussian mixture 2 at 1",
+     "(a*b + (1 - a)*c)^2 + (a*b^2 + (1 - a)*c^2)^2 + (a*b^3 + (1 - a)*c^3)^2", "3/4", 1),
+    ("tanh H = 3",
+     "(a*b + c*d + e*f)^2 + (a*b^3 + c*d^3 + e*f^3)^2 + (a*b^5 + c*d^5 + e*f^5)^2", "5/6", 1),
+    ("polynomial type H = 3",
+     "(a*b + c*d + e*f)^2 + (a*b^2 + c*d^2 + e*f^2)^2 + (a*b^3 + c*d^3 + e*f^3)^2", "1", 2),
+    ("rank-1 tensor", "(a^2 + b^2)*(c^2 + d^2)*(e^2 + f^2)", "1", 3),
+    ("linear 2-2-2", "(a*e + b*g)^2 + (a*f + b*h)^2 + (c*e + d*g)^2 + (c*f + d*h)^2", "3/2", 1),
+    ("linear 1-2-2-1", "(a*(c*g + d*h) + b*(e*g + f*h))^2", "1/2", 1),
+]  # fmt: skip

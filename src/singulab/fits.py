@@ -12,15 +12,15 @@ _NOTHING = 1e-12  # probability below which a mixture has no mass in its interva
 
 def intercepts(
     shapes: Float[np.ndarray, "fit point"],
-    y: Float[np.ndarray, " point"],
+    y: Float[np.ndarray, "*fits point"],
     weights: Float[np.ndarray, " point"],
 ) -> tuple[Fits, Fits, Fits]:
-    """Intercepts of y = λ + a·shape by weighted least squares, one per shape, with their errors and χ²."""
+    """Intercepts of y = λ + a·shape by weighted least squares, with their errors and χ²: one per shape (and y)."""
     total = weights.sum()
     centers, level = shapes @ weights / total, y @ weights / total
     offsets = shapes - centers[:, None]
     spreads = offsets**2 @ weights
-    slopes = offsets @ (weights * (y - level)) / spreads
+    slopes = (offsets * weights * (y - np.expand_dims(level, -1))).sum(axis=1) / spreads
     values = level - slopes * centers
     misfits = (y - values[:, None] - slopes[:, None] * shapes) ** 2 @ weights
     return values, np.sqrt(1 / total + centers**2 / spreads), misfits

@@ -84,6 +84,64 @@ def test_arrays_xarray_and_arviz_are_one():
         assert waic(given).value == pytest.approx(expected, rel=1e-12)
 
 
+class InferenceDataLike:
+    """The older object of ArviZ: groups are attributes."""
+
+    def __init__(self, **groups):
+        self._groups = groups
+        vars(self).update(groups)
+
+    def groups(self):
+        return list(self._groups)
+
+
+def tree(**groups):
+    return xr.DataTree.from_dict(
+        {name: xr.Dataset(variables) for name, variables in groups.items()}
+    )
+
+
+def test_an_arviz_object_is_read_through_its_group():
+    _, values = conjugate(30, 1.0, num_draws=400)
+    expected = waic(values).value
+    array = xr.DataArray(values, dims=("chain", "draw", "y_dim_0"))
+    mu = xr.DataArray(values[..., 0], dims=("chain", "draw"))
+    whole = tree(posterior={"mu": mu}, log_likelihood={"y": array})
+    for given in (
+        whole,
+        whole["log_likelihood"],
+        InferenceDataLike(posterior=mu, log_likelihood=xr.Dataset({"y": array})),
+        {"log_likelihood": {"y": values}, "posterior": None},
+    ):
+        assert waic(given).value == pytest.approx(expected, rel=1e-12)
+    wide = array.values.reshape(*array.shape[:2], 5, 6)
+    matrix = tree(log_likelihood={"y": xr.DataArray(wide, dims=("chain", "draw", "row", "column"))})
+    assert waic(matrix).value == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="no group log_likelihood among posterior"):
+        waic(tree(posterior={"mu": mu}))
+    with pytest.raises(ValueError, match="no group log_likelihood among posterior"):
+        waic(whole["posterior"])
+    with pytest.raises(ValueError, match="no group log_likelihood among posterior"):
+        waic(InferenceDataLike(posterior=mu))
+    with pytest.raises(ValueError, match="2 variables of log-likelihoods, y, z"):
+        waic(tree(log_likelihood={"y": array, "z": array}))
+
+
+def test_what_arviz_itself_makes_is_read():
+    base = pytest.importorskip("arviz_base")
+    _, values = conjugate(30, 1.0, num_draws=400)
+    made = base.from_dict({"posterior": {"mu": values[..., 0]}, "log_likelihood": {"y": values}})
+    assert waic(made).value == pytest.approx(waic(values).value, rel=1e-12)
+    beta = 1 / math.log(30)
+    assert wbic(made, beta).value == pytest.approx(wbic(values, beta).value, rel=1e-12)
+
+
+@pytest.mark.parametrize("given", [None, "draws", [[1.0, 2.0], [3.0]]])
+def test_what_is_no_array_is_refused(given):
+    with pytest.raises((TypeError, ValueError), match="Pointwise log-likelihoods"):
+        waic(given)
+
+
 def test_a_wrong_temperature_is_refused():
     _, values = conjugate(30, 1.0, num_draws=100)
     with pytest.raises(ValueError, match="β = 1/log n = 0.294"):

@@ -39,6 +39,15 @@ def test_wells_heights_curvatures_and_prior_can_be_changed(capsys):
     assert told["prior"] == "uniform"
 
 
+def test_a_wider_prior_moves_the_jump(capsys):
+    flags = ["--wells", "0", "4", "--heights", "0.01", "0", "--deviation", "2"]
+    assert main(["jump", *flags, "--n", "100", "300", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    # 4²/(2·2²) = 2 nats of prior against 0.01 nats per datum, and no other difference.
+    assert told["crossing"] == pytest.approx(200, rel=0.01)
+    assert told["prior"] == "N(0, 2²)"
+
+
 @pytest.mark.slow
 def test_three_wells_jump_twice(capsys):
     flags = ["--wells", "0", "4", "9", "--heights", "0.02", "0.004", "0", "--n", "300", "12000"]

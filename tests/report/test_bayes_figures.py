@@ -10,7 +10,7 @@ PLAN = Splitting(num_particles=100, num_populations=3, num_moves=6, num_levels=1
 
 @pytest.fixture(scope="module")
 def measured():
-    return volume_exponent("x^2*y^2", splitting=PLAN)
+    return volume_exponent("x^2*y^2", num_levels=16)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_series_of_a_volume_is_json_and_what_was_measured(measured):
 
 
 def test_sublevel_sets_are_for_two_weights(measured):
-    other = volume_exponent("x^2", splitting=PLAN)
+    other = volume_exponent("x^2", num_levels=16)
     with pytest.raises(ValueError, match="two weights"):
         bayes_series.volume(other, "x^2")
 

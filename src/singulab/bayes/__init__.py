@@ -1,6 +1,8 @@
 """Bayesian learning of small models, seen whole: volumes, posteriors, phases, free energies and criteria."""
 
 from singulab.bayes.criteria import Waic, Wbic, singular_fluctuation, waic, wbic
+from singulab.bayes.crossing import Crossing
+from singulab.bayes.exponent import VolumeExponent, volume_exponent
 from singulab.bayes.learning import Learning, learning
 from singulab.bayes.model import (
     Model,
@@ -10,12 +12,13 @@ from singulab.bayes.model import (
     tanh_network,
     two_wells,
 )
-from singulab.bayes.posterior import Crossing, FreeEnergy, Phase, Posterior, PosteriorAt
+from singulab.bayes.phases import FreeEnergy, Phase
+from singulab.bayes.posterior import Posterior, PosteriorAt
 from singulab.bayes.sampled_jump import SampledJump, sampled_jump
 from singulab.bayes.select import Score, Selection, sbic, select
 from singulab.bayes.splitting import Splitting
 from singulab.bayes.tempering import Tempering
-from singulab.bayes.volume import VolumeCurve, VolumeExponent, volume_curve, volume_exponent
+from singulab.bayes.volume import VolumeCurve, volume_curve
 from singulab.bayes.zeta import (
     MonomialZeta,
     Pole,

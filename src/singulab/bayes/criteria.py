@@ -11,6 +11,11 @@ from scipy.special import logsumexp
 
 Pointwise = Float[np.ndarray, "chain draw datum"]
 
+_GROUP = "log_likelihood"
+_NO_GROUP = (
+    "There is no group log_likelihood among {}: have the sampler store pointwise log-likelihoods, such as by "
+    "pymc.compute_log_likelihood(trace)."
+)
 _TOLERANCE = 0.01  # of a temperature, relative
 
 
@@ -159,10 +164,15 @@ def pointwise(log_likelihood: Any) -> Pointwise:
 
 def _array(value: Any) -> np.ndarray:
     """The one array of log-likelihoods inside a container."""
-    if hasattr(value, "children") and "log_likelihood" in value.children:  # DataTree
-        return _array(value["log_likelihood"].to_dataset())
-    if hasattr(value, "log_likelihood") and not isinstance(value, np.ndarray):  # InferenceData
+    if hasattr(value, "children") and hasattr(value, "to_dataset"):  # DataTree
+        return _array(_group(value).to_dataset())
+    if hasattr(value, "groups") or (not hasattr(value, "dtype") and hasattr(value, _GROUP)):
+        # InferenceData, whose groups are attributes
+        if not hasattr(value, _GROUP):
+            raise ValueError(_NO_GROUP.format(", ".join(map(str, value.groups()))))
         return _array(value.log_likelihood)
+    if isinstance(value, Mapping) and _GROUP in value:
+        return _array(value[_GROUP])
     if hasattr(value, "data_vars") or isinstance(value, Mapping):  # Dataset
         names = list(getattr(value, "data_vars", value))
         if len(names) != 1:
@@ -173,7 +183,22 @@ def _array(value: Any) -> np.ndarray:
     if hasattr(value, "transpose") and hasattr(value, "dims"):  # DataArray
         first = [dim for dim in ("chain", "draw") if dim in value.dims]
         value = value.transpose(*first, ...)
-    return np.asarray(value, dtype=float)
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "Pointwise log-likelihoods are an array, an xarray or an ArviZ object, got "
+            f"{type(value).__name__}."
+        ) from error
+
+
+def _group(tree: Any) -> Any:
+    """The group of log-likelihoods of a tree, which may be that group itself."""
+    if _GROUP in tree.children:
+        return tree[_GROUP]
+    if tree.children or tree.name not in (None, _GROUP):
+        raise ValueError(_NO_GROUP.format(", ".join(tree.children) or tree.name))
+    return tree
 
 
 def _joined(values: Pointwise) -> Float[np.ndarray, "all datum"]:

@@ -2,7 +2,8 @@
 
 The density exp(u) may have peaks that are narrow against the box. Cells that hold a point named as a peak are
 split until their integral stands still, so that a narrow peak is never stepped over; all others as long as a
-split changes the total.
+split changes the total. Peaks that nobody named are looked for at thousands of scattered points: one of a thousandth
+of the box is found, a needle is not.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
+from scipy.stats import qmc
 
 from singulab.bayes.box import Box
 
@@ -25,6 +27,7 @@ _NODES = {1: 12, 2: 8, 3: 6}  # Gauss–Legendre nodes per side of a cell
 _FIRST = {1: 64, 2: 12, 3: 5}  # cells per side at the start
 _MOST_CELLS = {1: 200_000, 2: 150_000, 3: 60_000}  # in all
 _ERRORS = {1: 1e-9, 2: 1e-5, 3: 1e-3}
+_PROBES, _KEPT = 2**14, 48  # scattered points, and how many of the highest are taken for peaks
 _SMALLEST = 2.0**-60  # side of a cell that holds a peak, in sides of the box
 
 
@@ -57,7 +60,7 @@ def cubature(
     Args:
         function: points → (u, another number that is kept with each node, such as the loss).
         box: of one to three dimensions.
-        peaks: points near every maximum of u.
+        peaks: points near every maximum of u that is narrower than a thousandth of the box.
         label: group of each point; the integral over each group is resolved, however small beside the others.
         relative_error: of ∫ exp(u) over each group; default 1e-9, 1e-5, 1e-3 in one, two, three dimensions.
 
@@ -68,7 +71,7 @@ def cubature(
         raise ValueError(f"Cubature is for one to three dimensions, got {box.dim}.")
     wanted = relative_error or _ERRORS[box.dim]
     label = label or (lambda points: np.zeros(len(points), dtype=int))
-    heights = function(peaks)[0] if len(peaks) else np.empty(0)
+    peaks, heights = _with_probes(function, box, peaks)
     cells = _grid(box)
     coarse, kept = _sums(cells, function)
     group = _group(cells, label)
@@ -96,6 +99,7 @@ def cubature(
         change = np.nan_to_num(change, nan=0.0)
         small = change <= wanted / max(len(cells), 16)
         done = small & ~_hides_a_peak(cells, peaks, heights, kept[1], box)
+        done &= ~_beside_a_peak(cells, peaks, done)
         rows = np.repeat(done, 2**box.dim)
         settled.append(tuple(part[rows] for part in kept))
         for g in np.unique(group[done]).tolist():
@@ -115,6 +119,31 @@ def _group(
     cells: Cells, label: Callable[[Nodes], Int[np.ndarray, " node"]]
 ) -> Int[np.ndarray, " cell"]:
     return np.asarray(label(cells.mean(axis=2)))
+
+
+def _with_probes(
+    function: Integrand, box: Box, peaks: Nodes
+) -> tuple[Float[np.ndarray, "peak dim"], Float[np.ndarray, " peak"]]:
+    """The peaks with the highest of some scattered points, apart from each other, and u at all of them."""
+    probes = box.lower + (box.upper - box.lower) * _scattered(box.dim)
+    heights = function(probes)[0]
+    side = (box.upper - box.lower) / _FIRST[box.dim] / 4
+    kept: list[int] = []
+    places: set[tuple[int, ...]] = set()
+    for index in np.argsort(-heights).tolist():
+        place = tuple(((probes[index] - box.lower) // side).astype(int).tolist())
+        if place not in places:
+            places.add(place)
+            kept.append(index)
+        if len(kept) == _KEPT:
+            break
+    named = function(peaks)[0] if len(peaks) else np.empty(0)
+    return np.concatenate([peaks, probes[kept]]), np.concatenate([named, heights[kept]])
+
+
+@cache
+def _scattered(dim: int) -> Float[np.ndarray, "point dim"]:
+    return np.asarray(qmc.Sobol(dim, seed=0).random(_PROBES))
 
 
 def _grid(box: Box) -> Cells:
@@ -176,3 +205,20 @@ def _hides_a_peak(
         holds = ((cells[:, :, 0] <= peak) & (peak <= cells[:, :, 1])).all(axis=1)
         hidden |= holds & (best < height - 1.0) & (sides > _SMALLEST)
     return hidden
+
+
+def _beside_a_peak(
+    cells: Cells, peaks: Nodes, done: Bool[np.ndarray, " cell"]
+) -> Bool[np.ndarray, " cell"]:
+    """Whether a peak lies within half a side of a cell while the cell that holds it is still being split.
+
+    A narrow peak near the edge has a share of its mass beyond it, between the edge and the first node there.
+    """
+    beside = np.zeros(len(cells), dtype=bool)
+    half = (cells[:, :, 1] - cells[:, :, 0]) / 2
+    for peak in peaks:
+        near = ((cells[:, :, 0] - half <= peak) & (peak <= cells[:, :, 1] + half)).all(axis=1)
+        holds = near & ((cells[:, :, 0] <= peak) & (peak <= cells[:, :, 1])).all(axis=1)
+        if (holds & ~done).any():
+            beside |= near
+    return beside

@@ -1,28 +1,23 @@
 """Bayesian learning from sampled data, on many data sets at once.
 
-One run of sequential Monte Carlo under prior × exp(−t·K), K the population excess loss, serves most data sets: its
-particles are weighted by exp(−(n·L_n − t·K)) for each. Data move a posterior by about its own width, so that the
-weights stay even as long as t is below n. Where they do not, the data set gets a run of its own: to leave it out
-would leave out those that err most.
+The particles that serve all of them are those of :mod:`singulab.bayes.cloud`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from singulab.bayes.cloud import Cloud, clouds, weighted
 from singulab.bayes.model import Draws, Model
-from singulab.bayes.phases import Region
-from singulab.bayes.prior import Prior, normal, prior_on
-from singulab.bayes.tempering import Tempering, tempered
+from singulab.bayes.tempering import Tempering
+from singulab.bayes.wells import Region
 
 _COOLNESS = 0.6  # t/n of the particles that are weighted
-LEAST_EFFECTIVE = 100.0  # effective draws below which a data set gets a run of its own
-_OWN = Tempering(num_particles=400, num_populations=4)  # the work of that
 _FEWEST_DRAWS, _MOST_NUMBERS = 400, 4_000_000  # of draws × data for WAIC
 _NODES_AT_A_TIME = 512  # draws for which log p at all nodes is held
 
@@ -47,6 +42,9 @@ class Learning:
     effective: Numbers  # effective draws at β = 1
     effective_hot: Numbers  # and at β = 1/log n
     population: float  # −log ∫ prior·exp(−n·K): the free energy without noise
+    # Monte Carlo errors of the means of generalisation, wbic and free_energy, and of population: the particles are the
+    # same for all data sets, so that more of those do not make these smaller.
+    mcse: Mapping[str, float]
 
     def mean(self, name: str) -> tuple[float, float]:
         """Mean of a field over the data sets, and its standard error; NaN for fewer than two."""
@@ -67,6 +65,7 @@ class Learning:
         found["masses"] = {name: float(values.mean()) for name, values in self.masses.items()}
         found["population_free_energy"] = self.population
         found["effective"] = float(np.median(self.effective))
+        found["mcse"] = dict(self.mcse)
         return found
 
 
@@ -101,11 +100,11 @@ def learning(
         raise ValueError(f"num_data_sets is at least 1, got {num_data_sets}.")
     plan = tempering or Tempering(num_particles=2000, num_populations=4)
     ts = sorted({_COOLNESS * n for n in ns} | {_COOLNESS * n / math.log(n) for n in ns})
-    clouds = _clouds(model, ts, plan, seed)
+    shared = clouds(model, ts, plan, seed)
     sequences = _sequences(model, ns[-1], num_data_sets, seed)
     found = []
     for n in ns:
-        cold, hot = (clouds[t] for t in (_COOLNESS * n, _COOLNESS * n / math.log(n)))
+        cold, hot = (shared[t] for t in (_COOLNESS * n, _COOLNESS * n / math.log(n)))
         found.append(_learned(model, n, [data[:n] for data in sequences], regions or {}, cold, hot))
     return tuple(found)
 
@@ -121,19 +120,14 @@ def region_masses(
 ) -> dict[str, Float[np.ndarray, "set n"]]:
     """Posterior masses alone; see :func:`learning`."""
     ts = [_COOLNESS * n for n in num_data]
-    clouds = _clouds(model, ts, tempering, seed)
+    shared = clouds(model, ts, tempering, seed)
     found = {name: np.full((num_data_sets, len(ts)), np.nan) for name in regions}
     for row, data in enumerate(_sequences(model, num_data[-1], num_data_sets, seed)):
         for column, (n, t) in enumerate(zip(num_data, ts, strict=True)):
-            cold, _ = _weighted(model, data[:n], clouds[t], None, row)
+            cold, _ = weighted(model, data[:n], shared[t], None, row)
             for name, region in regions.items():
                 found[name][row, column] = cold.weights @ region(cold.draws)
     return found
-
-
-def _clouds(model: Model, ts: Sequence[float], plan: Tempering, seed: int) -> "dict[float, _Cloud]":
-    runs = tempered(model.excess, prior_of(model), model.box, ts, plan, seed)
-    return {run.t: _Cloud.of(run) for run in runs}
 
 
 def _sequences(
@@ -143,65 +137,40 @@ def _sequences(
     return [model.simulate(rng, num_data) for _ in range(num_data_sets)]
 
 
-def prior_of(model: Model) -> Prior:
-    """The prior of a model on its box."""
-    if model.prior != "mixture":
-        return prior_on(model.box, model.prior)
-    # The share of a component is uniform on [0, 1], its mean normal.
-    means = normal(type(model.box)(model.box.lower[1:], model.box.upper[1:]))
-    assert means.draw is not None
-    draw_means = means.draw
-
-    def draw(rng: np.random.Generator, count: int) -> Draws:
-        return np.column_stack([rng.random(count), draw_means(rng, count)])
-
-    return Prior(
-        name="uniform share, N(0, 1) means",
-        log_density=lambda points: means.log_density(points[:, 1:]),
-        draw=draw,
-    )
-
-
-@dataclass(frozen=True)
-class _Cloud:
-    """Particles of prior·exp(−t·K) with the log of what each stands for: Σ exp(log_weight)·g = ∫ prior·exp(−t·K)·g."""
-
-    draws: Draws
-    log_weights: Float[np.ndarray, " draw"]
-    excess: Float[np.ndarray, " draw"]
-    t: float
-
-    @classmethod
-    def of(cls, run: Any) -> "_Cloud":
-        populations, count = run.loss.shape
-        log_weights = np.repeat(run.log_evidence - math.log(populations * count), count)
-        return cls(
-            run.points.reshape(populations * count, -1), log_weights, run.loss.ravel(), run.t
-        )
-
-    def weighted(self, log_likelihood: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " draw"]:
-        """Log weights for prior × likelihood."""
-        return self.log_weights + self.t * self.excess + log_likelihood
-
-
 def _learned(
     model: Model,
     n: int,
     data_sets: list[Float[np.ndarray, "datum column"]],
     regions: Mapping[str, Region],
-    cold: _Cloud,
-    hot: _Cloud,
+    cold: Cloud,
+    hot: Cloud,
 ) -> Learning:
     rows: list[dict[str, float]] = []
+    alone: list[Float[np.ndarray, "population 3"]] = []  # what each population says
     at_nodes = np.exp(model.log_likelihood(cold.draws, model.nodes)) if _fits(model, cold) else None
     reference = model.log_truth(model.nodes)
     for place, data in enumerate(data_sets):
         truth = model.log_truth(data)
-        here, heated = _weighted(model, data, cold, hot, place)
+        here, heated = weighted(model, data, cold, hot, place)
         assert heated is not None
         predictive, variances = _pointwise(model, here.draws, here.weights, data)
         if at_nodes is not None and here.draws is cold.draws:
             p_nodes = here.weights @ at_nodes
+            by_part = here.weights.reshape(here.populations, -1)
+            halves = at_nodes.reshape(here.populations, -1, len(model.nodes))
+            log_nodes = np.log(np.einsum("kd,kdn->kn", by_part, halves, optimize=True)) - np.log(
+                by_part.sum(axis=1, keepdims=True)
+            )
+            parts, heated_parts = here.parts(), heated.parts()
+            alone.append(
+                np.column_stack(
+                    [
+                        n * (reference - log_nodes) @ model.weights,
+                        [-part.weights @ part.total for part in heated_parts],
+                        [-part.log_evidence for part in parts],
+                    ]
+                )
+            )
         else:
             chosen = np.flatnonzero(here.weights > 1e-9 * here.weights.max())
             p_nodes = _mixed(model, here.draws[chosen], here.weights[chosen])
@@ -218,73 +187,35 @@ def _learned(
         for name, region in regions.items():
             row[f"mass {name}"] = float(here.weights @ region(here.draws))
         rows.append(row)
+    without_noise = cold.log_weights - (n - cold.t) * cold.excess
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return Learning(
         num_data=n,
         masses={name: columns.pop(f"mass {name}") for name in regions},
-        population=-float(logsumexp(cold.log_weights - (n - cold.t) * cold.excess)),
+        population=-float(logsumexp(without_noise)),
+        mcse=_mcse(alone, without_noise.reshape(cold.populations, -1)),
         **columns,
     )
 
 
-class _Weighted(NamedTuple):
-    """A posterior of one data set: draws with weights that sum to 1."""
-
-    draws: Draws
-    weights: Float[np.ndarray, " draw"]
-    total: Float[np.ndarray, " draw"]  # Σ_i log p(x_i|w)
-    log_evidence: float
-
-    @property
-    def effective(self) -> float:
-        """Effective number of draws."""
-        return float(1 / (self.weights**2).sum())
-
-
-def _weighted(
-    model: Model,
-    data: Float[np.ndarray, "datum column"],
-    cold: _Cloud,
-    hot: _Cloud | None,
-    place: int,
-) -> tuple[_Weighted, _Weighted | None]:
-    """The posterior at β = 1, and at 1/log n if asked for, from shared particles or from a run of its own."""
-    beta = 1 / math.log(len(data))
-    here = _shared(model, data, cold, 1.0)
-    heated = None if hot is None else _shared(model, data, hot, beta)
-    if min(here.effective, math.inf if heated is None else heated.effective) >= LEAST_EFFECTIVE:
-        return here, heated
-    truth = float(model.log_truth(data).sum())
-
-    def loss(draws: Draws) -> Float[np.ndarray, " draw"]:
-        return truth - model.total(draws, data)
-
-    own = []
-    for run in tempered(loss, prior_of(model), model.box, [beta, 1.0], _OWN, place):
-        populations, count = run.loss.shape
-        shares = np.exp(run.log_evidence - logsumexp(run.log_evidence)) / count
-        log_evidence = float(logsumexp(run.log_evidence)) - math.log(populations) + run.t * truth
-        own.append(
-            _Weighted(
-                run.points.reshape(populations * count, -1),
-                np.repeat(shares, count),
-                truth - run.loss.ravel(),
-                log_evidence,
-            )
-        )
-    return own[1], own[0]
+def _mcse(
+    alone: list[Float[np.ndarray, "population 3"]],
+    without_noise: Float[np.ndarray, "population draw"],
+) -> dict[str, float]:
+    """Errors of means over data sets, from the populations; NaN where no data set is served by them."""
+    count = len(without_noise)
+    errors = np.full(3, math.nan)
+    if alone:
+        errors = np.mean(alone, axis=0).std(axis=0, ddof=1) / math.sqrt(count)
+    logs = logsumexp(without_noise, axis=1)
+    names = ("generalisation", "wbic", "free_energy")
+    return {
+        **{name: float(error) for name, error in zip(names, errors, strict=True)},
+        "population": float(logs.std(ddof=1) / math.sqrt(count)),
+    }
 
 
-def _shared(
-    model: Model, data: Float[np.ndarray, "datum column"], cloud: _Cloud, beta: float
-) -> _Weighted:
-    total = model.total(cloud.draws, data)
-    logs = cloud.weighted(beta * total)
-    log_evidence = float(logsumexp(logs))
-    return _Weighted(cloud.draws, np.exp(logs - log_evidence), total, log_evidence)
-
-
-def _fits(model: Model, cloud: _Cloud) -> bool:
+def _fits(model: Model, cloud: Cloud) -> bool:
     return len(model.nodes) * len(cloud.draws) <= 12_000_000
 
 

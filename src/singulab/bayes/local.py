@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from singulab.bayes.exponent import SUSPECTED, volume_exponent
 from singulab.bayes.expression import expression
 from singulab.bayes.splitting import Splitting
-from singulab.bayes.volume import SUSPECTED, volume_exponent
 from singulab.errors import SingulabError
 from singulab.exact import rlct_over
 
@@ -99,7 +99,12 @@ def _by_volume(posterior: "Posterior", index: int) -> tuple[float, int, str]:
         return np.where(posterior.wells.label(points) == index, values, np.inf)
 
     found = volume_exponent(
-        inside, posterior.box, minimum=height, splitting=_QUICK, seed=posterior.seed
+        inside,
+        posterior.box,
+        minimum=height,
+        splitting=_QUICK,
+        num_levels=_QUICK.num_levels,
+        seed=posterior.seed,
     )
     if not np.isfinite(found.value):
         raise ValueError(

@@ -1,6 +1,5 @@
 """prior × exp(−n·loss), seen whole: evidence, phases, their free energies, and where one overtakes another."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +8,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from singulab.bayes.box import Box, Loss, Sides, loss_on
+from singulab.bayes.crossing import Crossing, crossing_of, jumps_of
 from singulab.bayes.cubature import cubature
-from singulab.bayes.phases import Region, Wells, found_wells, named_wells
+from singulab.bayes.phases import FreeEnergy, Phase, phases_of
 from singulab.bayes.prior import REACH, LogDensity, Prior, prior_on
 from singulab.bayes.tempering import Tempering, tempered
-
-_REFERENCE = 100.0  # the constant of a phase is read off where n is so many times the n of interest
-_STEPS = 20  # of the grid on which jumps are looked for, per decade of n
+from singulab.bayes.wells import Region, Wells, found_wells, named_wells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,81 +79,6 @@ class PosteriorAt:
                 }
                 for bump in self.bumps
             ],
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A well as n grows: F(n) = n·L + λ log n − (m − 1) log log n + c."""
-
-    name: str
-    center: tuple[float, ...]
-    loss: float  # L at its minimum
-    prior_density: float  # there
-    rlct: float  # λ of the loss in this well
-    multiplicity: int  # m
-    constant: float  # c
-    how: str  # how λ and m are known
-
-    def free_energy(self, n: float) -> float:
-        """The asymptotic formula."""
-        return (
-            n * self.loss
-            + self.rlct * math.log(n)
-            - (self.multiplicity - 1) * math.log(math.log(n))
-            + self.constant
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "name": self.name,
-            "center": list(self.center),
-            "loss": self.loss,
-            "prior_density": self.prior_density,
-            "rlct": self.rlct,
-            "multiplicity": self.multiplicity,
-            "constant": self.constant,
-            "how": self.how,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class FreeEnergy:
-    """F at one n, exact and by Watanabe's formula."""
-
-    n: float
-    exact: float  # −log evidence
-    phases: Mapping[str, float]  # −log of the part of each well, exact
-    formula: Mapping[str, float]  # n·L + λ log n − (m − 1) log log n + c of each
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crossing:
-    """Where one phase overtakes another."""
-
-    before: str
-    after: str
-    predicted: float  # n_c where the two formulas meet
-    true: float  # n_c where the two masses are equal
-    start: float  # n where ``after`` has 10 % of the mass of both, NaN if outside of what was looked at …
-    stop: float  # … and 90 %
-
-    @property
-    def relative_width(self) -> float:
-        """(stop − start)/n_c."""
-        return (self.stop - self.start) / self.true
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "before": self.before,
-            "after": self.after,
-            "predicted": self.predicted,
-            "true": self.true,
-            "start": self.start,
-            "stop": self.stop,
-            "relative_width": self.relative_width,
         }
 
 
@@ -238,10 +160,15 @@ class Posterior:
             raise ValueError(f"n is a finite number > 0, got {n!r}.")
         if n not in self._at:
             if self.integrates:
-                self._at[n] = self._integrated(float(n))
+                self._at[n] = self.integrated(float(n))
             else:
                 self.along([n])
         return self._at[n]
+
+    @property
+    def known_n(self) -> tuple[float, ...]:
+        """Numbers of data at which the posterior is at hand."""
+        return tuple(sorted(self._at))
 
     def along(self, ns: Sequence[float]) -> tuple[PosteriorAt, ...]:
         """The posterior at several n; above three weights one Monte Carlo run passes through all of them."""
@@ -263,32 +190,13 @@ class Posterior:
 
         λ of a well comes from ``rlct`` if given; else from a Hessian of full rank (λ = d/2); else from algebra if the
         loss is a polynomial with one well; else from the volume of its sublevel sets. c is then read off
-        the exact free energy of the well at 100·n, far from the crossing.
+        the exact free energy of the well at 100·n, far from the crossing; above three weights at the largest n looked
+        at (see :meth:`along`) at which the well still holds a tenth of the mass.
 
         Args:
             n: a number of data in the range of interest.
         """
-        from singulab.bayes.local import local_coefficient
-
-        found = []
-        far = n * _REFERENCE
-        at = self.at(far) if self.integrates else self.along([n])[0]
-        for index, well in enumerate(self.wells.wells):
-            center = np.array(well.center)
-            rlct, multiplicity, how = local_coefficient(self, index)
-            phase = Phase(
-                name=well.name,
-                center=well.center,
-                loss=well.loss,
-                prior_density=float(np.exp(self._log_prior(center[None])[0])),
-                rlct=rlct,
-                multiplicity=multiplicity,
-                constant=0.0,
-                how=how,
-            )
-            constant = at[well.name].free_energy - phase.free_energy(at.n)
-            found.append(Phase(**{**vars(phase), "constant": constant}))
-        return tuple(found)
+        return phases_of(self, n)
 
     def free_energy(self, n: float) -> FreeEnergy:
         """F at n: exact, and Watanabe's formula for each phase."""
@@ -313,93 +221,11 @@ class Posterior:
         Raises:
             ValueError: the two do not cross there.
         """
-        names = [well.name for well in self.wells.wells]
-        if len(names) < 2:
-            raise ValueError(f"A crossing needs two wells, the loss has one: {', '.join(names)}.")
-        after, before = after or names[0], before or names[1]
-        low, high = map(float, between)
-        if not self.integrates:
-            self.along(np.geomspace(low, high, 2 + int(8 * math.log10(high / low))).tolist())
-
-        def solved(odds: float) -> float:
-            return self._where(before, after, odds, low, high)
-
-        def ends(odds: float) -> float:
-            try:
-                return solved(odds)
-            except ValueError:  # a jump so wide that it begins or ends outside
-                return math.nan
-
-        true = solved(0.0)
-        phases = {phase.name: phase for phase in self.phases(n=true)}
-
-        def gap(log_n: float) -> float:
-            n = math.exp(log_n)
-            return phases[before].free_energy(n) - phases[after].free_energy(n)
-
-        # log log n is no number at n ≤ 1.
-        left, right = math.log(max(true / 100, 1.5)), math.log(true * 100)
-        grid = np.linspace(left, right, 400)
-        gaps = np.array([gap(x) for x in grid])
-        turns = np.flatnonzero((gaps[:-1] < 0) & (gaps[1:] >= 0))
-        predicted = math.nan
-        if len(turns):
-            nearest = turns[np.abs(grid[turns] - math.log(true)).argmin()]
-            predicted = math.exp(brentq(gap, grid[nearest], grid[nearest + 1]))
-        return Crossing(
-            before=before,
-            after=after,
-            predicted=predicted,
-            true=true,
-            start=ends(-math.log(9.0)),
-            stop=ends(math.log(9.0)),
-        )
+        return crossing_of(self, before, after, between)
 
     def jumps(self, *, between: tuple[float, float]) -> tuple[Crossing, ...]:
         """Every jump of the heaviest well from one n to another, in order."""
-        low, high = map(float, between)
-        count = 2 + int(_STEPS * math.log10(high / low))
-        if not self.integrates:
-            count = 2 + count // 5
-        ns = np.geomspace(low, high, count).tolist()
-        heaviest = [max(at.bumps, key=lambda bump: bump.mass).name for at in self.along(ns)]
-        found = []
-        for place, (first, second) in enumerate(itertools.pairwise(heaviest)):
-            if first != second:
-                around = (
-                    ns[max(place - count // 3, 0)],
-                    ns[min(place + 1 + count // 3, count - 1)],
-                )
-                found.append(self.crossing(first, second, between=around))
-        return tuple(found)
-
-    def _where(self, before: str, after: str, odds: float, low: float, high: float) -> float:
-        """N at which log(mass after/mass before) = odds."""
-        if self.integrates:
-
-            def miss(log_n: float) -> float:
-                at = self._integrated(math.exp(log_n))
-                return at[before].free_energy - at[after].free_energy - odds
-
-            left, right = math.log(low), math.log(high)
-            if not miss(left) < 0 < miss(right):
-                raise ValueError(
-                    f"{after} does not overtake {before} between n = {low:g} and {high:g}."
-                )
-            return math.exp(brentq(miss, left, right, xtol=1e-8))
-        ns = sorted(n for n in self._at if low <= n <= high)
-        logs = np.array(
-            [self._at[n][before].free_energy - self._at[n][after].free_energy for n in ns]
-        )
-        logs = np.nan_to_num(logs, nan=0.0, posinf=50.0, neginf=-50.0) - odds
-        turns = np.flatnonzero((logs[:-1] < 0) & (logs[1:] >= 0))
-        if not len(turns):
-            raise ValueError(
-                f"{after} does not overtake {before} between n = {low:g} and {high:g}."
-            )
-        k = int(turns[0])
-        share = -logs[k] / (logs[k + 1] - logs[k])
-        return float(ns[k] * (ns[k + 1] / ns[k]) ** share)
+        return jumps_of(self, between)
 
     @cached_property
     def _log_constant(self) -> float:
@@ -411,15 +237,18 @@ class Posterior:
             lambda w: (self.prior.log_density(w), np.zeros(len(w))), self.box, none
         ).log_integral
 
-    def _log_prior(self, points: Float[np.ndarray, "node dim"]) -> Float[np.ndarray, " node"]:
+    def log_prior(self, points: Float[np.ndarray, "node dim"]) -> Float[np.ndarray, " node"]:
+        """Log density of the prior, normalised."""
         return np.asarray(self.prior.log_density(points)) - self._log_constant
 
-    def _integrated(self, n: float) -> PosteriorAt:
+    def integrated(self, n: float) -> PosteriorAt:
+        """As :meth:`at`, not kept."""
+
         def function(
             points: Float[np.ndarray, "node dim"],
         ) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
             values = np.asarray(self.loss(points))
-            return self._log_prior(points) - n * values, values
+            return self.log_prior(points) - n * values, values
 
         found = cubature(function, self.box, self.wells.centers, self.wells.label)
         log_masses = found.log_weights - found.log_integral
@@ -453,7 +282,7 @@ class Posterior:
         points = run.points.reshape(-1, self.dim)
         log_masses = np.repeat(shares - math.log(count), count)
         labels = self.wells.label(points)
-        heights = self._log_prior(points) - run.t * (run.loss.ravel() + floor) - log_evidence
+        heights = self.log_prior(points) - run.t * (run.loss.ravel() + floor) - log_evidence
         bumps = []
         for index, well in enumerate(self.wells.wells):
             mine = labels == index

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit, logsumexp
 
+from singulab.bayes.cloud import prior_of
 from singulab.bayes.cubature import cubature
-from singulab.bayes.learning import prior_of, region_masses
+from singulab.bayes.learning import region_masses
 from singulab.bayes.model import Data, Draws, Model
-from singulab.bayes.phases import Region, named_wells
 from singulab.bayes.tempering import Tempering
+from singulab.bayes.wells import Region, named_wells
 
 _MOST_DIMENSIONS = 3  # above, particles are weighted instead of integrals computed
 

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
+from singulab.bayes.cloud import prior_of
 from singulab.bayes.criteria import waic, wbic
-from singulab.bayes.learning import prior_of
 from singulab.bayes.model import Model
 from singulab.bayes.tempering import Tempered, Tempering, tempered
 from singulab.exact.result import RLCT

@@ -8,19 +8,33 @@ lie better along a valley, but copies of one parent are not independent, and vol
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from singulab.bayes.box import Box
 
 Particles = Float[np.ndarray, "particle dim"]
 Numbers = Float[np.ndarray, " particle"]
 Function = Callable[[Particles], Numbers]
+Rows = Int[np.ndarray, " some"]
+Steps = Float[np.ndarray, " some"]
+# Rows of particles and their steps → candidates.
+Stepped = Callable[[Rows, Steps], Float[np.ndarray, "some dim"]]
 
 _MOST_SHRINKS = 400  # of one bracket: it is then 1e-90 of the box at the least
 _ALONG_AXES, _ALONG_ORBITS = 0.25, 0.45  # shares of the moves
 _ORBIT = 20.0  # longest step s along an orbit
+
+
+class _Brackets(NamedTuple):
+    """Where the particles of these rows look for their next place; ``here`` is where each stands."""
+
+    rows: Rows
+    low: Steps
+    high: Steps
+    here: Steps
 
 
 def slice_move(
@@ -48,50 +62,62 @@ def slice_move(
     """
     kind = rng.random()
     if kind < _ALONG_AXES:
-        return _moved_along_axes(points, values, level, function, box, rng)
-    if kind < _ALONG_AXES + _ALONG_ORBITS:
-        return _moved_along_orbits(points, values, level, function, box, rng)
-    return _moved_along_differences(points, values, level, function, box, rng, shape)
+        brackets, stepped = _along_axes(points, box, rng)
+    elif kind < _ALONG_AXES + _ALONG_ORBITS:
+        brackets, stepped = _along_orbits(points, box, rng)
+    else:
+        brackets, stepped = _along_differences(points, box, rng, shape)
+    return _shrunk(points, values, level, function, box, rng, brackets, stepped)
 
 
-def _moved_along_axes(
+def _shrunk(
     points: Particles,
     values: Numbers,
     level: Numbers,
     function: Function,
     box: Box,
     rng: np.random.Generator,
+    brackets: _Brackets,
+    stepped: Stepped,
 ) -> tuple[Particles, Numbers]:
-    axis = rng.integers(0, box.dim, size=len(points))
-    rows = np.arange(len(points))
-    here = points[rows, axis]
-    low, high = box.lower[axis].copy(), box.upper[axis].copy()
+    """Draw inside of each bracket, shrink it to the draw on the side of where the particle stands, and again."""
     points, values = points.copy(), values.copy()
+    rows, low, high, here = brackets
     for _ in range(_MOST_SHRINKS):
-        drawn = low + (high - low) * rng.random(len(rows))
-        candidates = points[rows]
-        candidates[np.arange(len(rows)), axis] = drawn
-        found = function(candidates)
+        if not len(rows):
+            break
+        step = low + (high - low) * rng.random(len(rows))
+        candidates = stepped(rows, step)
+        fits = ((candidates >= box.lower) & (candidates <= box.upper)).all(axis=1)
+        found = np.full(len(rows), np.inf)
+        if fits.any():
+            found[fits] = function(candidates[fits])
         inside = found <= level[rows]
         points[rows[inside]] = candidates[inside]
         values[rows[inside]] = found[inside]
-        left = drawn < here
-        low, high = np.where(left, drawn, low), np.where(left, high, drawn)
+        left = step < here
+        low, high = np.where(left, step, low), np.where(left, high, step)
         keep = ~inside
-        if not keep.any():
-            break
-        rows, axis, here, low, high = rows[keep], axis[keep], here[keep], low[keep], high[keep]
+        rows, low, high, here = rows[keep], low[keep], high[keep], here[keep]
     return points, values
 
 
-def _moved_along_orbits(
-    points: Particles,
-    values: Numbers,
-    level: Numbers,
-    function: Function,
-    box: Box,
-    rng: np.random.Generator,
-) -> tuple[Particles, Numbers]:
+def _along_axes(points: Particles, box: Box, rng: np.random.Generator) -> tuple[_Brackets, Stepped]:
+    """One coordinate of each particle; the step is the coordinate itself."""
+    axis = rng.integers(0, box.dim, size=len(points))
+    rows = np.arange(len(points))
+
+    def stepped(rows: Rows, step: Steps) -> Float[np.ndarray, "some dim"]:
+        candidates = points[rows]
+        candidates[np.arange(len(rows)), axis[rows]] = step
+        return candidates
+
+    return _Brackets(rows, box.lower[axis], box.upper[axis], points[rows, axis]), stepped
+
+
+def _along_orbits(
+    points: Particles, box: Box, rng: np.random.Generator
+) -> tuple[_Brackets, Stepped]:
     """w_i → w_i·exp(k_i s) with integers k_i: the arms of a singularity at 0 in one step.
 
     Uniform in w is e^{κs} in s with κ = Σk_i, so a slice has a random height below that.
@@ -107,59 +133,29 @@ def _moved_along_orbits(
         slope = bound / np.abs(total)
     low = np.where(total > 0, np.maximum(low, slope), low)
     high = np.where(total < 0, np.minimum(high, -slope), high)
-    here, rows = points, np.arange(len(points))
-    points, values = points.copy(), values.copy()
-    for _ in range(_MOST_SHRINKS):
-        step = low + (high - low) * rng.random(len(rows))
-        candidates = here[rows] * np.exp(step[:, None] * weights[rows])
-        fits = ((candidates >= box.lower) & (candidates <= box.upper)).all(axis=1)
-        found = np.full(len(rows), np.inf)
-        if fits.any():
-            found[fits] = function(candidates[fits])
-        inside = found <= level[rows]
-        points[rows[inside]] = candidates[inside]
-        values[rows[inside]] = found[inside]
-        low, high = np.where(step < 0, step, low), np.where(step < 0, high, step)
-        keep = ~inside
-        if not keep.any():
-            break
-        rows, low, high = rows[keep], low[keep], high[keep]
-    return points, values
+
+    def stepped(rows: Rows, step: Steps) -> Float[np.ndarray, "some dim"]:
+        return points[rows] * np.exp(step[:, None] * weights[rows])
+
+    return _Brackets(np.arange(len(points)), low, high, np.zeros(len(points))), stepped
 
 
-def _moved_along_differences(
-    points: Particles,
-    values: Numbers,
-    level: Numbers,
-    function: Function,
-    box: Box,
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-) -> tuple[Particles, Numbers]:
+def _along_differences(
+    points: Particles, box: Box, rng: np.random.Generator, shape: tuple[int, int]
+) -> tuple[_Brackets, Stepped]:
     direction = _differences(points, rng, shape)
-    here = points
     with np.errstate(divide="ignore", invalid="ignore"):
-        one, other = (box.lower - here) / direction, (box.upper - here) / direction
+        one, other = (box.lower - points) / direction, (box.upper - points) / direction
     usable = direction != 0
     low = np.where(usable, np.minimum(one, other), -np.inf).max(axis=1)
     high = np.where(usable, np.maximum(one, other), np.inf).min(axis=1)
     rows = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
-    low, high = low[rows], high[rows]
-    points, values = points.copy(), values.copy()
-    for _ in range(_MOST_SHRINKS):
-        if not len(rows):
-            break
-        step = low + (high - low) * rng.random(len(rows))
-        candidates = here[rows] + step[:, None] * direction[rows]
-        np.clip(candidates, box.lower, box.upper, out=candidates)
-        found = function(candidates)
-        inside: Bool[np.ndarray, " particle"] = found <= level[rows]
-        points[rows[inside]] = candidates[inside]
-        values[rows[inside]] = found[inside]
-        low, high = np.where(step < 0, step, low), np.where(step < 0, high, step)
-        keep = ~inside
-        rows, low, high = rows[keep], low[keep], high[keep]
-    return points, values
+
+    def stepped(rows: Rows, step: Steps) -> Float[np.ndarray, "some dim"]:
+        # The ends of the chord may lie outside by a rounding.
+        return np.clip(points[rows] + step[:, None] * direction[rows], box.lower, box.upper)
+
+    return _Brackets(rows, low[rows], high[rows], np.zeros(len(rows))), stepped
 
 
 def _differences(points: Particles, rng: np.random.Generator, shape: tuple[int, int]) -> Particles:

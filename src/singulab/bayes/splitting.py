@@ -28,6 +28,7 @@ class Levels(NamedTuple):
     log_epsilon: Float[np.ndarray, "population level"]  # where log V − log V(box) = −1, −2, …
     evaluations: int  # of the loss, one point each
     stopped: str  # why it went no deeper
+    points: Particles  # of the last level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def levels(loss: Loss, box: Box, minimum: float, plan: Splitting, seed: int) -> 
         if spent > plan.max_evaluations:
             stopped = f"{plan.max_evaluations:.3g} evaluations were spent"
             break
-    return Levels(np.array(found).reshape(-1, shape[0]).T, spent, stopped)
+    return Levels(np.array(found).reshape(-1, shape[0]).T, spent, stopped, points)
 
 
 def _parents(

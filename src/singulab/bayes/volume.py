@@ -1,53 +1,45 @@
-"""V(ε), the share of a box where the loss is below its minimum + ε, and the exponent with which it vanishes."""
+"""V(ε), the share of a box where the loss is below its minimum + ε, over many decades."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm
 
+from singulab.bayes import quadrature
 from singulab.bayes.box import Box, Loss, Sides, loss_on, lowest
-from singulab.bayes.splitting import SHARE, Splitting, levels
-from singulab.fits import Fits, intercepts, mixture_quantile
+from singulab.bayes.splitting import SHARE, Levels, Splitting, levels
 
-Numbers = Float[np.ndarray, " block"]
+Method = Literal["auto", "quadrature", "splitting"]
 
-BLOCK = 3  # levels that are joined into one point of the fit, fewer if the curve is short
-LEAST = 4  # points of a fit
-_WINDOW = (
-    9  # levels over which the spread of the populations is compared with that of perfect mixing
-)
+_WINDOW = 9  # levels over which the spread of populations is compared with that of perfect mixing
 _UNMIXED = 5.0  # where they spread so many times further, the curve ends
-_GAPS = np.geomspace(0.02, 1.0, 60)  # between the first two poles
-_SHIFTS = np.geomspace(0.05, 15.0, 60)  # log 1/ε + c at the first point
-_TEMPER = 2.0  # the weights of kinds are flattened: neighbouring points are not quite independent
-SUSPECTED = 0.9  # weight of the fits with a logarithm
+_PILOT = {"num_particles": 100, "num_populations": 4, "num_moves": 10}
+_DEPTH = {1: 60, 2: 60, 3: 32}  # levels by quadrature, a factor e of V each
+_ALLOWED = 5.0  # errors of the pilot by which an integral may differ from it …
+_ROUGH = 0.05  # error of log V beyond which a level is left out
+_SLACK = 0.05  # … and this much of log V beside
 
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeCurve:
-    """V(ε) = vol{L < L_min + ε}/vol(box) at falling ε, with errors.
+    """V(ε) = vol{L < L_min + ε}/vol(box) at falling ε, with errors."""
 
-    Attributes:
-        log_epsilon: log ε at each level, one row per independent population.
-        log_volume: log V at each level, the same for all populations.
-    """
-
-    log_epsilon: Float[np.ndarray, "population level"]
+    log_epsilon: Float[np.ndarray, " level"]
     log_volume: Float[np.ndarray, " level"]
+    log_volume_se: Float[np.ndarray, " level"]
+    step_se: Float[np.ndarray, " level"]  # of log V at a level against the level before
+    method: str  # "quadrature" or "splitting"
     box: Box
     minimum: float  # L_min
-    num_particles: int  # of each population
     evaluations: int  # of the loss
     stopped: str  # why it ends where it ends
 
     @property
     def epsilon(self) -> Float[np.ndarray, " level"]:
-        """ε, geometric mean over the populations."""
-        return np.exp(self.log_epsilon.mean(axis=0))
+        """ε."""
+        return np.exp(self.log_epsilon)
 
     @property
     def volume(self) -> Float[np.ndarray, " level"]:
@@ -59,34 +51,13 @@ class VolumeCurve:
         """Decades of V that the curve covers."""
         return float(-self.log_volume[-1] / math.log(10)) if len(self.log_volume) else 0.0
 
-    @property
-    def inflation(self) -> Float[np.ndarray, " level"]:
-        """How many times further the populations spread than with perfect mixing, per level, ≥ 1."""
-        if self.log_epsilon.shape[1] < 2:  # one level has no step to compare
-            return np.ones(self.log_epsilon.shape[1])
-        steps = -np.diff(self.log_epsilon, axis=1, prepend=np.nan)
-        steps[:, 0] = steps[:, 1]
-        last = steps.shape[1]
-        perfect = math.sqrt((math.e - 1) / self.num_particles)
-        found = np.ones(last)
-        for level in range(last):
-            start = max(0, min(level - _WINDOW // 2, last - _WINDOW))
-            spans = steps[:, start : start + _WINDOW].sum(axis=1)
-            spread = spans.std(ddof=1) / max(spans.mean(), 1e-12)
-            found[level] = spread / (perfect / math.sqrt(min(_WINDOW, last)))
-        return np.maximum(found, 1.0)
-
-    def standard_error(self) -> Float[np.ndarray, " level"]:
-        """Standard error of log V(ε) at each level."""
-        steps = (math.e - 1) / self.num_particles / len(self.log_epsilon) * self.inflation**2
-        return np.sqrt(np.cumsum(steps))
-
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "log_epsilon": [float(x) for x in self.log_epsilon.mean(axis=0)],
+            "log_epsilon": [float(x) for x in self.log_epsilon],
             "log_volume": [float(x) for x in self.log_volume],
-            "log_volume_se": [float(x) for x in self.standard_error()],
+            "log_volume_se": [float(x) for x in self.log_volume_se],
+            "method": self.method,
             "box": self.box.to_list(),
             "minimum": self.minimum,
             "decades": self.decades,
@@ -95,249 +66,158 @@ class VolumeCurve:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class VolumeExponent:
-    """λ of V(ε) ~ c·ε^λ (log 1/ε)^(m−1), and what the curve says of m."""
-
-    value: float  # λ: the median over all ways to get there
-    se: float  # half the distance of the 16 % and 84 % quantiles
-    low: float  # 16 % quantile
-    high: float  # 84 % quantile
-    multiplicity: str  # "m = 1 plausible" or "m > 1 suspected", with the alternative
-    kinds: dict[str, float]  # weight of "arrived", "power" and "logarithm" among the fits
-    misfit: float  # χ² of the best fit …
-    num_points: int  # … and how many points it goes through
-    curve: VolumeCurve
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Normal interval around the value."""
-        z = float(norm.ppf(0.5 + level / 2))
-        return self.value - z * self.se, self.value + z * self.se
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "exponent": self.value,
-            "se": self.se,
-            "low": self.low,
-            "high": self.high,
-            "multiplicity": self.multiplicity,
-            "kinds": dict(self.kinds),
-            "misfit": self.misfit,
-            "num_points": self.num_points,
-            "curve": self.curve.to_dict(),
-        }
-
-    def figure(self, loss: "str | Loss | None" = None) -> Any:
-        """The log–log line, beside the sublevel sets if a loss of two weights is given."""
-        from singulab.report import bayes_figure
-
-        return bayes_figure.volume(self, loss)
-
-    def __str__(self) -> str:
-        return (
-            f"λ = {self.value:.4f} ± {self.se:.4f} over {self.curve.decades:.1f} decades of volume; "
-            f"{self.multiplicity}"
-        )
-
-
 def volume_curve(
     loss: str | Loss,
     box: "int | Sides | Box | None" = None,
     *,
+    method: Method = "auto",
     minimum: float | None = None,
     splitting: Splitting | None = None,
+    num_levels: int | None = None,
     seed: int = 0,
 ) -> VolumeCurve:
-    """V(ε) over many decades of V, by multilevel splitting.
+    """V(ε) over many decades of V: by quadrature up to three weights, above by multilevel splitting.
+
+    Quadrature measures chords along one weight and integrates their lengths over the others; the ε it looks at
+    come from a short run of splitting, with which it must agree.
 
     Args:
         loss: a formula such as ``"x**2*y**2"``, or a function of an array of points (…, dim) with values (…).
         box: dimension of [−1, 1]^dim, or (low, high) of each weight; a formula may go without.
+        method: ``"quadrature"``, ``"splitting"``, or ``"auto"``: quadrature where it is possible and settles.
         minimum: L_min; None finds it: 0 if the loss comes near 0, else by descent.
-        splitting: how much work is done.
+        splitting: how much work is done by splitting.
+        num_levels: how far V falls, in factors of e; None = 60 up to two weights, 32 for three, and what ``splitting``
+            says by splitting.
         seed: of all randomness.
 
     Raises:
-        ValueError: a formula that cannot be read, a loss that is not a number, or one below its minimum.
+        ValueError: a formula that cannot be read, a loss that is not a number, or one below its minimum; quadrature
+            asked for in more than three dimensions.
+        quadrature.UnsettledError: quadrature was asked for and does not settle.
     """
+    if method not in ("auto", "quadrature", "splitting"):
+        raise ValueError(f"method is 'auto', 'quadrature' or 'splitting', got {method!r}.")
     function, sides = loss_on(loss, box)
-    plan = splitting or Splitting()
+    if method == "quadrature" and sides.dim > quadrature.MOST_DIMENSIONS:
+        raise ValueError(
+            f"Volumes are integrated for up to {quadrature.MOST_DIMENSIONS} weights, got {sides.dim}: use "
+            "method='splitting'."
+        )
     if minimum is None:
         minimum = lowest(function, sides, np.random.default_rng(seed))
-    found = levels(function, sides, minimum, plan, seed)
+    if method != "splitting" and sides.dim <= quadrature.MOST_DIMENSIONS:
+        depth = num_levels or _DEPTH[sides.dim]
+        try:
+            return _integrated(function, sides, minimum, depth, seed)
+        except quadrature.UnsettledError:
+            if method == "quadrature":
+                raise
+    plan = splitting or Splitting()
+    if num_levels is not None:
+        plan = replace(plan, num_levels=num_levels)
+    return split_curve(levels(function, sides, minimum, plan, seed), sides, minimum, plan)
+
+
+def split_curve(found: Levels, box: Box, minimum: float, plan: Splitting) -> VolumeCurve:
+    """The curve that populations of particles measured, as far as they agree."""
+    spread = _inflation(found.log_epsilon, plan.num_particles)
+    mixed = len(spread) if (spread <= _UNMIXED).all() else int((spread > _UNMIXED).argmax())
     survivors = math.ceil(SHARE * plan.num_particles)
-    step = math.log((survivors) / plan.num_particles)
-    count = found.log_epsilon.shape[1]
+    fall = math.log(survivors / plan.num_particles)
+    perfect = math.sqrt((math.e - 1) / plan.num_particles / len(found.log_epsilon))
+    steps = perfect * spread[:mixed]
     return VolumeCurve(
-        log_epsilon=found.log_epsilon,
-        log_volume=step * np.arange(1, count + 1),
-        box=sides,
+        log_epsilon=found.log_epsilon.mean(axis=0)[:mixed],
+        log_volume=fall * np.arange(1, mixed + 1),
+        log_volume_se=np.sqrt(np.cumsum(steps**2)),
+        step_se=steps,
+        method="splitting",
+        box=box,
         minimum=minimum,
-        num_particles=plan.num_particles,
         evaluations=found.evaluations,
-        stopped=found.stopped,
+        stopped=found.stopped if mixed == len(spread) else "the populations drifted apart",
     )
 
 
-def volume_exponent(
-    loss: str | Loss,
-    box: "int | Sides | Box | None" = None,
-    *,
-    minimum: float | None = None,
-    splitting: Splitting | None = None,
-    seed: int = 0,
-) -> VolumeExponent:
-    """λ from the volume of {L < L_min + ε}: the learning coefficient of the box, without any algebra.
+def _inflation(
+    log_epsilon: Float[np.ndarray, "population level"], num_particles: int
+) -> Float[np.ndarray, " level"]:
+    """How many times further the populations spread than with perfect mixing, per level, ≥ 1."""
+    last = log_epsilon.shape[1]
+    if last < 2:
+        return np.ones(last)
+    steps = -np.diff(log_epsilon, axis=1, prepend=np.nan)
+    steps[:, 0] = steps[:, 1]
+    perfect = math.sqrt((math.e - 1) / num_particles)
+    found = np.ones(last)
+    for level in range(last):
+        start = max(0, min(level - _WINDOW // 2, last - _WINDOW))
+        spans = steps[:, start : start + _WINDOW].sum(axis=1)
+        spread = spans.std(ddof=1) / max(spans.mean(), 1e-12)
+        found[level] = spread / (perfect / math.sqrt(min(_WINDOW, last)))
+    return np.maximum(found, 1.0)
 
-    The local slope d log V/d log ε tends to λ in one of three ways, with ℓ = log 1/ε:
 
-        λ                        it has arrived,
-        λ + a·ε^κ                a next pole at λ + κ,
-        λ − (m − 1)/(ℓ + c)      a leading pole of order m = 2 … d.
+def _integrated(function: Loss, box: Box, minimum: float, depth: int, seed: int) -> VolumeCurve:
+    """The curve by quadrature, at the ε of a short run of splitting.
 
-    Every one of them is fitted, through all points and without the first few, and weighted by half of
-    −χ²/2 − parameters − 2·points left out, in the exponent; the value is the median of this mixture on
-    0 < λ ≤ d/2, the error its spread.
-
-    What a careful reader would get wrong: it is the least λ of the whole box, with the largest m; for a local
-    value take a small box. The bound d/2 holds at interior points: where the minimum lies on the boundary only,
-    λ may be larger and this is no estimate of it. And m is not measured: m = 2 and m = 3 look alike, and two
-    close poles look like a logarithm.
-
-    Args:
-        loss: a formula such as ``"x**2*y**2"``, or a function of an array of points (…, dim) with values (…).
-        box: dimension of [−1, 1]^dim, or (low, high) of each weight; a formula may go without.
-        minimum: L_min; None finds it: 0 if the loss comes near 0, else by descent.
-        splitting: how much work is done.
-        seed: of all randomness.
-
-    Returns:
-        λ with its error, and the curve. NaN if the curve is too short for a fit.
-
-    Source: Watanabe (2009), Algebraic Geometry and Statistical Learning Theory, for V(ε).
+    Raises:
+        UnsettledError: it does not settle, or differs from the short run by more than chance allows.
     """
-    curve = volume_curve(loss, box, minimum=minimum, splitting=splitting, seed=seed)
-    return fitted(curve)
+    plan = Splitting(num_levels=depth, **_PILOT)
+    run = levels(function, box, minimum, plan, seed)
+    pilot = split_curve(run, box, minimum, plan)
+    if len(pilot.log_epsilon) < 2:
+        raise quadrature.UnsettledError("The loss has no sublevel sets that could be followed.")
 
+    def excess(points: Float[np.ndarray, "point dim"]) -> Float[np.ndarray, " point"]:
+        with np.errstate(all="ignore"):
+            values = np.asarray(function(points)) - minimum
+        return np.where(np.isnan(values), np.inf, np.maximum(values, 0.0))
 
-def fitted(curve: VolumeCurve) -> VolumeExponent:
-    """The exponent of a curve that is at hand; see :func:`volume_exponent`."""
-    points = _points(curve)
-    top = curve.box.dim / 2
-    if points is None:
-        return VolumeExponent(
-            value=math.nan, se=math.nan, low=0.0, high=top, misfit=math.nan, num_points=0,
-            multiplicity="not known: the curve is too short", kinds={}, curve=curve,
-        )  # fmt: skip
-    start, stop, slopes, errors = points
-    fits = [
-        fit
-        for first in range(len(slopes) - LEAST + 1)
-        for fit in _fits(start[first:], stop[first:], slopes[first:], errors[first:], curve.box.dim)
-    ]
-    best = max(fits, key=lambda fit: fit.information)
-    # Points further off than their errors allow: a curve that no form fits has larger errors than it says.
-    scale = max(1.0, best.least / max(best.num_points - best.num_parameters, 1))
-    shares = np.exp([(fit.information - best.information) / (_TEMPER * scale) for fit in fits])
-    shares /= shares.sum()
-    mixture = (
-        np.concatenate([fit.value for fit in fits]),
-        np.concatenate([fit.error for fit in fits]) * math.sqrt(scale),
-        np.concatenate([share * fit.weights for share, fit in zip(shares, fits, strict=True)]),
+    sizes = np.where(run.points != 0, np.abs(run.points), np.inf).min(axis=0)
+    found = quadrature.volumes(
+        excess,
+        box,
+        pilot.epsilon,
+        smallest=np.minimum(sizes, box.upper - box.lower),
+        order=_order(excess, run.points, float(pilot.epsilon[-1])),
+        guess=pilot.volume,
     )
-    middle, low, high = (
-        mixture_quantile(share, *mixture, top) for share in (0.5, norm.cdf(-1), norm.cdf(1))
-    )
-    kinds = dict.fromkeys(("arrived", "power", "logarithm"), 0.0)
-    for share, fit in zip(shares, fits, strict=True):
-        kinds[fit.kind] += float(share)
-    return VolumeExponent(
-        value=middle,
-        se=(high - low) / 2,
-        low=low,
-        high=high,
-        multiplicity=_verdict(kinds),
-        kinds=kinds,
-        misfit=best.least,
-        num_points=best.num_points,
-        curve=curve,
+    with np.errstate(divide="ignore"):
+        log_volume = np.log(found.volume)
+    rough = ~(found.error <= _ROUGH)
+    sound = int(rough.argmax()) if rough.any() else len(rough)
+    away = (np.abs(log_volume - pilot.log_volume) - _ALLOWED * pilot.log_volume_se)[:sound]
+    if not (away <= _SLACK).all():
+        worst = int(np.argmax(away))
+        raise quadrature.UnsettledError(
+            f"Quadrature finds log V = {log_volume[worst]:.3f} where particles find {pilot.log_volume[worst]:.3f} ± "
+            f"{pilot.log_volume_se[worst]:.3f}: a part of the set was stepped over; use method='splitting'."
+        )
+    errors = found.error[:sound]
+    return VolumeCurve(
+        log_epsilon=pilot.log_epsilon[:sound],
+        log_volume=log_volume[:sound],
+        log_volume_se=errors,
+        step_se=np.hypot(errors, np.concatenate([[0.0], errors[:-1]])),
+        method="quadrature",
+        box=box,
+        minimum=minimum,
+        evaluations=found.evaluations + run.evaluations,
+        stopped="rounding of the loss is as large as the loss" if rough.any() else pilot.stopped,
     )
 
 
-def _verdict(kinds: dict[str, float]) -> str:
-    if kinds["logarithm"] >= SUSPECTED:
-        return "m > 1 suspected (two poles close to each other would look the same)"
-    if kinds["logarithm"] <= 1 - SUSPECTED:
-        return "m = 1 plausible"
-    return "m = 1 plausible, m > 1 not excluded"
-
-
-def _points(curve: VolumeCurve) -> tuple[Numbers, Numbers, Numbers, Numbers] | None:
-    """ℓ at both ends of each block, measured from the first level, with the mean slope and its error."""
-    if curve.log_epsilon.shape[1] <= LEAST:
-        return None
-    inflation = curve.inflation
-    mixed = (
-        len(inflation) if (inflation <= _UNMIXED).all() else int((inflation > _UNMIXED).argmax())
-    )
-    block = max(1, min(BLOCK, (mixed - 1) // (LEAST + 2)))
-    count = (mixed - 1) // block
-    if count < LEAST:
-        return None
-    edges = mixed - 1 - block * np.arange(count, -1, -1)
-    heights = -curve.log_epsilon.mean(axis=0)
-    heights = heights - heights[0]
-    start, stop = heights[edges[:-1]], heights[edges[1:]]
-    if not (stop > start).all():
-        return None
-    fall = -np.diff(curve.log_volume[edges])
-    variances = (math.e - 1) / (curve.num_particles * len(curve.log_epsilon)) * inflation**2
-    errors = np.sqrt(np.add.reduceat(variances[: edges[-1]], edges[:-1]))
-    return start, stop, fall / (stop - start), errors / (stop - start)
-
-
-class _Fit(NamedTuple):
-    """One way to arrive at λ through some of the points: a fit for every shape."""
-
-    value: Fits  # λ
-    error: Fits
-    misfit: Fits  # χ²
-    num_points: int
-    num_parameters: int
-    kind: str
-
-    @property
-    def least(self) -> float:
-        return float(self.misfit.min())
-
-    @property
-    def information(self) -> float:
-        """Log weight: −χ²/2 − parameters − 2·points left out, up to a constant."""
-        return -0.5 * self.least - self.num_parameters + 2 * self.num_points
-
-    @property
-    def weights(self) -> Fits:
-        """Of the shapes among each other, summing to 1."""
-        weights = np.exp(-0.5 * (self.misfit - self.least))
-        return weights / weights.sum()
-
-
-def _fits(start: Numbers, stop: Numbers, y: Numbers, errors: Numbers, dim: int) -> Iterator[_Fit]:
-    weights = errors**-2.0
-    total, count = weights.sum(), len(y)
-    begin, span = start - start[0], stop - start
-    end = stop - start[0]
-    mean, alone = y @ weights / total, total**-0.5
-    misfit = (y - mean) ** 2 @ weights
-    yield _Fit(np.array([mean]), np.array([alone]), np.array([misfit]), count, 1, "arrived")
-    gaps = _GAPS[:, None]
-    shapes = (np.exp(-gaps * begin) - np.exp(-gaps * end)) / (gaps * span)
-    yield _Fit(*intercepts(shapes, y, weights), count, 3, "power")
-    logarithm = np.log((end + _SHIFTS[:, None]) / (begin + _SHIFTS[:, None])) / span
-    for order in range(1, dim):
-        flat = y + order * logarithm
-        values = flat @ weights / total
-        misfits = (flat - values[:, None]) ** 2 @ weights
-        # A pole of order m asks for m factors that agree: each is worth a parameter.
-        yield _Fit(values, np.full_like(values, alone), misfits, count, 1 + order, "logarithm")
+def _order(excess: Loss, points: Float[np.ndarray, "point dim"], epsilon: float) -> tuple[int, ...]:
+    """Weights by how far each can move inside {L < ε} against its own size, the thinnest last."""
+    some = points[:: max(1, len(points) // 400)]
+    widths = np.zeros(some.shape)
+    for index in range(some.shape[1]):
+        for share in 2.0 ** -np.arange(52, -1, -1.0):
+            moved = some.copy()
+            moved[:, index] *= 1 - share
+            inside = excess(moved) <= epsilon
+            widths[inside, index] = share
+    return tuple(int(k) for k in np.argsort(-np.log(widths + 1e-17).mean(axis=0), kind="stable"))

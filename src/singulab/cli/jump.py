@@ -12,7 +12,8 @@ from singulab.cli.screen import drawn
 from singulab.report.table import Table
 
 if TYPE_CHECKING:
-    from singulab.bayes.posterior import Crossing, Posterior
+    from singulab.bayes.crossing import Crossing
+    from singulab.bayes.posterior import Posterior
 
 _AGREEMENT = 0.01  # of the predicted crossing with the true one
 _MOST_WELLS = 6

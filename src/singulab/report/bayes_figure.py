@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from singulab.bayes.box import Loss
-from singulab.bayes.posterior import Crossing, Posterior
-from singulab.bayes.volume import VolumeExponent
+from singulab.bayes.crossing import Crossing
+from singulab.bayes.exponent import VolumeExponent
+from singulab.bayes.posterior import Posterior
 from singulab.report import bayes_series
 from singulab.report.canvas import (
     COLOURS,

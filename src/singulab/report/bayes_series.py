@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from singulab.bayes.box import Loss, loss_on
-from singulab.bayes.posterior import Crossing, Posterior
-from singulab.bayes.volume import VolumeExponent
+from singulab.bayes.crossing import Crossing
+from singulab.bayes.exponent import VolumeExponent
+from singulab.bayes.posterior import Posterior
 
 Series = dict[str, Any]
 
-LEVELS = (1, 5, 9)  # log 1/V of the sublevel sets that are drawn
+LEVELS = (1, 3, 6)  # log 1/V of the sublevel sets that are drawn
 SIDE = 401  # points per side of their picture
 
 
@@ -23,7 +24,7 @@ def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Series:
     anchor = len(epsilon) - 1
     lines = []
     for label, slope in (
-        (f"slope λ = {found.value:.3f} ± {found.se:.3f}", found.value),
+        (f"slope λ = {found.told}", found.value),
         (f"parabola: slope d/2 = {curve.box.dim / 2:g}", curve.box.dim / 2),
     ):
         if math.isfinite(slope):
@@ -34,7 +35,7 @@ def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Series:
     return {
         "log_epsilon": np.log(epsilon).tolist(),
         "log_volume": curve.log_volume.tolist(),
-        "log_volume_se": curve.standard_error().tolist(),
+        "log_volume_se": curve.log_volume_se.tolist(),
         "lines": lines,
         "multiplicity": found.multiplicity,
         "x_label": "ε",
@@ -44,7 +45,7 @@ def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Series:
 
 
 def sublevel(found: VolumeExponent, loss: "str | Loss") -> Series:
-    """A loss of two weights on a grid, and the ε at which V is e^{-1}, e^{-5}, e^{-9}."""
+    """A loss of two weights on a grid, and the ε at which V is e^{-1}, e^{-3}, e^{-6}."""
     function, box = loss_on(loss, found.curve.box)
     if box.dim != 2:
         raise ValueError(f"Sublevel sets are drawn for two weights, got {box.dim}.")
@@ -88,7 +89,7 @@ def jump(posterior: Posterior, ns: Sequence[float], crossing: Crossing) -> Serie
         at = posterior.at(n)
         for name, low, high in stretches:
             x = np.linspace(low, high, 301)
-            u = posterior._log_prior(x[:, None]) - n * np.asarray(posterior.loss(x[:, None]))
+            u = posterior.log_prior(x[:, None]) - n * np.asarray(posterior.loss(x[:, None]))
             densities.append(
                 {
                     "n": n,
