@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,15 @@ def test_rounding_is_told_where_a_chord_is_as_narrow_as_the_last_digits():
     found, rounding = lengths(lambda line, z: (z - 0.3137) ** 2, epsilon=np.array([1e-10, 1e-30]))
     assert rounding[0, 0] < 1e-9 * found[0, 0]
     assert rounding[0, 1] > 0.1 * found[0, 1]
+
+
+def test_a_gap_between_two_chords_is_not_closed_by_the_grid():
+    # z²(z + x)²: the top at −x/2 falls between the nodes, and for a narrow range of ε only there f is above ε.
+    x = np.linspace(0.2, 0.21, 40)
+    epsilon = np.array([0.2**4 / 16 * 1.1])
+    found, _ = lengths(lambda line, z: (z * (z + x[line])) ** 2, 40, epsilon)
+    root = math.sqrt(epsilon[0])
+    outer = np.sqrt(x**2 / 4 + root)
+    inner = np.sqrt(np.clip(x**2 / 4 - root, 0.0, None))
+    assert found[:, 0] == pytest.approx(2 * (outer - inner), rel=2e-5)
+    assert 0 < (inner > 0).sum() < 40

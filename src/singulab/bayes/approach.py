@@ -4,11 +4,12 @@ With ℓ = log 1/ε, V = Σ over poles of ε^{λ_j}·(a polynomial in ℓ), so t
 
     λ                                   it has arrived,
     λ + a·e^{−κℓ}                       a next pole at λ + κ,
+    λ + a·e^{−κℓ} + b·e^{−2κℓ}          the same in second order,
     λ − (m − 1)/(ℓ + c)                 a leading pole of order m, its polynomial the power of one factor,
     λ − d log((ℓ + c)² + q)/dℓ          a leading pole of order 3 with any polynomial,
     λ − (m − 1)/(ℓ + c) + a·e^{−κℓ}     both.
 
-λ and a are solved for, κ, c and q run over a grid that closes in on where they fit.
+λ, a and b are solved for, κ, c and q run over a grid that closes in on where they fit.
 """
 
 import math
@@ -96,6 +97,24 @@ def approaches(slopes: Slopes, dim: int) -> Iterator[Approach]:
         )
         return intercepts(decays, y - shapes, weights)
 
+    def twice(gaps: Float[np.ndarray, " fit"]) -> Solved:
+        """λ, a and b."""
+        falls = gaps[:, None]
+        decays = [
+            (np.exp(-k * falls * (start - start[0])) - np.exp(-k * falls * (stop - start[0])))
+            / (k * falls * span)
+            for k in (1, 2)
+        ]
+        columns = np.stack([np.ones_like(decays[0]), *decays], axis=-1)
+        weighted = columns * weights[:, None]
+        normal = np.einsum("fbi,fbj->fij", weighted, columns)
+        # A ridge far below every error keeps shapes that coincide solvable.
+        normal += 1e-12 * np.eye(3) * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+        inverse = np.linalg.inv(normal)
+        solved = np.einsum("fij,fbj,b->fi", inverse, weighted, y)
+        misfits = (y - np.einsum("fbi,fi->fb", columns, solved)) ** 2 @ weights
+        return solved[:, 0], np.sqrt(np.abs(inverse[:, 0, 0])), misfits
+
     def root(shifts: Float[np.ndarray, " fit"]) -> Float[np.ndarray, "fit block"]:
         shift = shifts[:, None]
         return -np.log((stop + shift) / (start + shift)) / span
@@ -113,6 +132,8 @@ def approaches(slopes: Slopes, dim: int) -> Iterator[Approach]:
     yield Approach(*flat(none), count, 1, "arrived")
     if count > 3:
         yield Approach(*_closed_in(lambda k: bent(none, k), gaps), count, 3, "power")
+    if count > 4:
+        yield Approach(*_closed_in(twice, gaps), count, 4, "power")
     for order in range(1, dim):
         # Each factor that has to agree for a pole of order m is worth a parameter.
         yield Approach(

@@ -19,7 +19,7 @@ OfMinima = Float[np.ndarray, " minimum"]
 OnLines = Callable[[Lines, Numbers], Numbers]
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_MOST_NARROWINGS, _MOST_STEPS = 90, 60
+_MOST_NARROWINGS, _MOST_STEPS, _TOP_STEPS = 90, 60, 20
 _FLAT = 1e-11  # relative change of f at which a minimum is found well enough
 _CLOSE = 1e-9  # of log f at the end of a chord
 _APART = 3000.0  # between the keys of neighbouring sides, more than any log
@@ -52,6 +52,7 @@ def chord_lengths(
     values = function(everywhere, np.tile(grid, num_lines)).reshape(num_lines, count)
     minima = _minima(values)
     place, least = _narrowed(function, minima, values, grid, float(epsilon[-1]))
+    tops = _tops(function, minima, values, grid)
     found, rounding = (np.zeros((num_lines, len(epsilon))) for _ in range(2))
     low = least[:, None] < epsilon
     which, level = np.nonzero(low)
@@ -59,7 +60,7 @@ def chord_lengths(
     for direction in (1, -1):
         if len(which):
             reach = _reach(
-                function, minima, values, grid, place, least, direction, which, epsilon[level]
+                function, minima, values, grid, place, least, tops, direction, which, epsilon[level]
             )
             np.add.at(found, (minima.line[which], level), reach)
     return found, np.minimum(rounding, found)
@@ -124,6 +125,35 @@ def _narrowed(
     return place, least
 
 
+def _tops(
+    function: OnLines,
+    minima: _Minima,
+    values: Float[np.ndarray, "line node"],
+    grid: Float[np.ndarray, " node"],
+) -> dict[int, tuple[OfMinima, OfMinima]]:
+    """Place and height of the two ends of each stretch, right (1) and left (−1): the highest points, not nodes.
+
+    Between the highest node and the highest point f may pass ε twice more, and the chord has a gap there.
+    """
+    place = grid[minima.last].copy()
+    height = values[minima.line, minima.last].copy()
+    inside = np.flatnonzero((minima.last > 0) & (minima.last < len(grid) - 1))
+    a, b = grid[minima.last[inside] - 1], grid[minima.last[inside] + 1]
+    line = minima.line[inside]
+    for _ in range(_TOP_STEPS if len(inside) else 0):
+        c, d = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
+        left = function(line, c) >= function(line, d)
+        a, b = np.where(left, a, c), np.where(left, d, b)
+    middle = (a + b) / 2
+    at_middle = function(line, middle) if len(inside) else height[inside]
+    higher = at_middle > height[inside]
+    place[inside[higher]], height[inside[higher]] = middle[higher], at_middle[higher]
+    before_place, before_height = grid[minima.first].copy(), values[minima.line, minima.first]
+    follows = np.flatnonzero(minima.line[1:] == minima.line[:-1]) + 1
+    before_place[follows], before_height[follows] = place[follows - 1], height[follows - 1]
+    return {1: (place, height), -1: (before_place, before_height)}
+
+
 def _reach(
     function: OnLines,
     minima: _Minima,
@@ -131,6 +161,7 @@ def _reach(
     grid: Float[np.ndarray, " node"],
     place: OfMinima,
     least: OfMinima,
+    tops: dict[int, tuple[OfMinima, OfMinima]],
     direction: int,
     which: Int[np.ndarray, " at"],
     epsilon: Numbers,
@@ -143,18 +174,22 @@ def _reach(
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     owner = np.repeat(np.arange(len(place)), sizes)
     nodes = start[owner] + direction * (np.arange(offsets[-1]) - offsets[owner])
+    stretch, at_nodes = grid[nodes], values[minima.line[owner], nodes]
+    is_end = nodes == end[owner]
+    stretch[is_end], at_nodes[is_end] = (part[owner[is_end]] for part in tops[direction])
     with np.errstate(divide="ignore"):
-        heights = np.clip(np.log(values[minima.line[owner], nodes]), -750.0, 750.0)
+        heights = np.clip(np.log(at_nodes), -750.0, 750.0)
     keys = owner * _APART + heights
     found = np.searchsorted(keys, which * _APART + np.log(epsilon))
     found = np.clip(found, offsets[which], offsets[which + 1])
     whole = found == offsets[which + 1]
-    result = np.where(sizes[which] > 0, np.abs(grid[end[which]] - place[which]), 0.0)
+    farthest = np.maximum((tops[direction][0] - place) * direction, 0.0)
+    result = np.where(sizes[which] > 0, farthest[which], 0.0)
     rows = np.flatnonzero(~whole)
     minimum, at = which[rows], found[rows]
-    outer = np.abs(grid[nodes[at]] - place[minimum])
+    outer = np.abs(stretch[at] - place[minimum])
     is_first = at == offsets[minimum]
-    inner = np.where(is_first, 0.0, np.abs(grid[nodes[np.maximum(at - 1, 0)]] - place[minimum]))
+    inner = np.where(is_first, 0.0, np.abs(stretch[np.maximum(at - 1, 0)] - place[minimum]))
     base, target = least[minimum], np.log(epsilon[rows] - least[minimum])
 
     def height(

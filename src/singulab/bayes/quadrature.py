@@ -27,15 +27,23 @@ MOST_DIMENSIONS = 3
 _TRIES = {
     1: ((1e-7, 2e7),),
     2: ((2e-5, 1e8),),
-    3: ((1e-3, 1.2e8), (1e-2, 2.5e8)),
+    3: ((1e-3, 1.5e8), (1e-2, 2.5e8)),
 }
 _FLOOR = {1: 10.0, 2: 10.0, 3: 1.0}  # tolerances: a kink that both rules miss shows in no halving
 # Gauss–Lobatto: an edge of the set that lies just inside a cell is seen by the node at the cell's end.
 _UNIT = np.array([-1.0, -math.sqrt(3 / 7), 0.0, math.sqrt(3 / 7), 1.0])
 _WEIGHTS = np.array([1 / 10, 49 / 90, 32 / 45, 49 / 90, 1 / 10])
+# Simpson's rule at three of these nodes, as factors of the weights above; its difference counts for so much.
+_SIMPSON = np.array([10 / 3, 0.0, 15 / 8, 0.0, 10 / 3])
+_THIRD = 0.05
 _END = 0.02  # least share of a cell that is in doubt where the set ends inside it
 _CELL = 4.0  # width of a cell in s at the start
-_RATIO = 0.7  # of neighbouring nodes of a line, in s
+_STEPS = (0.35, 0.18, 0.07)  # between nodes of a line, in s; the next where one is too coarse
+_OTHER = 0.62  # of a step, for the second run that has to agree …
+_LOOSER = 3.0  # … at so many times the tolerance …
+_AGREEING = 3.0  # … within so many errors of both, where
+_ODD = 0.05  # share of the levels that may disagree: a cell is taken too early once in a while
+_SOUND = 0.01  # they are smaller than this: rounding is no matter of nodes
 _EVEN = 33  # nodes of a line at equal distances
 _BELOW = 1e-7  # δ, against the smallest weight that matters
 _SMALLEST = 1e-13  # width of a cell, against its place or in s
@@ -90,7 +98,7 @@ def volumes(
     for tolerance, most in _TRIES[box.dim]:
         work = _Work(excess, box, epsilon, int(most))
         try:
-            total, error = _integral(work, smallest, order, guess, tolerance)
+            total, error = _agreed(work, smallest, order, guess, tolerance)
             return Volumes(total, error, evaluations + work.evaluations)
         except UnsettledError:
             evaluations += work.evaluations
@@ -99,18 +107,38 @@ def volumes(
     )
 
 
-def _integral(
+def _agreed(
     work: "_Work",
     smallest: Float[np.ndarray, " dim"],
     order: tuple[int, ...],
     guess: Float[np.ndarray, " level"],
     tolerance: float,
 ) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
+    """V and its error, the same on lines with other nodes: a minimum that falls between nodes is not in both."""
+    for step in _STEPS:
+        total, error = _integral(work, smallest, order, guess, tolerance, step)
+        other, loose = _integral(work, smallest, order, guess, _LOOSER * tolerance, _OTHER * step)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            away = np.abs(np.log(other / total)) / np.hypot(error, loose)
+        sound = np.maximum(error, loose) < max(_SOUND, 2 * _LOOSER * tolerance)
+        if (away[sound] > _AGREEING).sum() <= _ODD * sound.sum():
+            return total, error
+    raise UnsettledError("Lines with other nodes say something else.")
+
+
+def _integral(
+    work: "_Work",
+    smallest: Float[np.ndarray, " dim"],
+    order: tuple[int, ...],
+    guess: Float[np.ndarray, " level"],
+    tolerance: float,
+    step: float,
+) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
     """V as a share of the box, and its relative error."""
     box = work.box
     delta = np.maximum(smallest * _BELOW, 1e-150 * (box.upper - box.lower))
     axes = [work.axis(index, float(delta[index])) for index in order]
-    inner: Inner = work.chords(axes[-1], float(delta[order[-1]]))
+    inner: Inner = work.chords(axes[-1], float(delta[order[-1]]), step)
     for axis in reversed(axes[:-1]):
         share = tolerance if axis is axes[0] else tolerance / 3
         inner = work.integrated(inner, axis, axes[0], float(delta[axis.weight]), share)
@@ -144,10 +172,10 @@ class _Work:
             raise UnsettledError("The evaluations are spent.")
         return np.asarray(self.excess(points))
 
-    def chords(self, axis: _Axis, delta: float) -> Inner:
+    def chords(self, axis: _Axis, delta: float, step: float) -> Inner:
         """Lengths of chords along an axis."""
         ends = delta * np.sinh([axis.low, axis.high])
-        steps = max(2, math.ceil((axis.high - axis.low) / _RATIO))
+        steps = max(2, math.ceil((axis.high - axis.low) / step))
         logs = delta * np.sinh(np.linspace(axis.low, axis.high, steps + 1))
         zero = [0.0] if ends[0] <= 0 <= ends[1] else []
         grid = np.unique(
@@ -186,7 +214,10 @@ class _Work:
         def sums(
             points: Points, owner: Int[np.ndarray, " cell"], a: np.ndarray, b: np.ndarray,
             matters: Float[np.ndarray, "point level"],
-        ) -> tuple[Float[np.ndarray, "cell twice"], Bool[np.ndarray, "cell level"]]:  # fmt: skip
+        ) -> tuple[
+            Float[np.ndarray, "cell twice"], Float[np.ndarray, "cell twice"],
+            Bool[np.ndarray, "cell level"],
+        ]:  # fmt: skip
             half = (b - a) / 2
             s = (a + b)[:, None] / 2 + half[:, None] * _UNIT
             measure = (half[:, None] * _WEIGHTS * delta * np.cosh(s)).ravel()
@@ -195,13 +226,15 @@ class _Work:
             enough = matters[np.repeat(owner, len(_UNIT))] / measure[:, None] / pieces / len(_UNIT)
             found = (inner(nodes, enough) * measure[:, None]).reshape(len(owner), len(_UNIT), -1)
             there = found[:, :, : len(self.epsilon)] > 0
-            return found.sum(axis=1), there.any(axis=1) & ~there.all(axis=1)
+            whole = found.sum(axis=1)
+            simpson = np.einsum("cuk,u->ck", found, _SIMPSON)
+            return whole, np.abs(whole - simpson), there.any(axis=1) & ~there.all(axis=1)
 
         def integral(points: Points, matters: Float[np.ndarray, "point level"]) -> np.ndarray:
             count = len(points)
             owner = np.repeat(np.arange(count), pieces)
             a, b = np.tile(edges[:-1], count), np.tile(edges[1:], count)
-            coarse, _ = sums(points, owner, a, b, matters)
+            coarse, _, _ = sums(points, owner, a, b, matters)
             levels = len(self.epsilon)
             settled, errors = np.zeros((count, 2 * levels)), np.zeros((count, levels))
             while len(owner):
@@ -209,10 +242,12 @@ class _Work:
                 owners = np.repeat(owner, 2)
                 left = np.stack([a, middle], axis=1).ravel()
                 right = np.stack([middle, b], axis=1).ravel()
-                halves, edges_in = sums(points, owners, left, right, matters)
+                halves, rough, edges_in = sums(points, owners, left, right, matters)
                 fine = halves[0::2] + halves[1::2]
                 change = np.abs(fine - coarse)[:, :levels] / 2
-                # Where the set ends inside a cell the two may agree by chance.
+                # Two rules may agree by chance: a third is asked, and where the set ends inside a cell none is trusted.
+                bent = (rough[0::2] + rough[1::2])[:, :levels]
+                change = np.maximum(change, _THIRD * bent)
                 unsure = edges_in[0::2] | edges_in[1::2]
                 change = np.where(unsure, np.maximum(change, _END * fine[:, :levels]), change)
                 total = settled[:, :levels].copy()
