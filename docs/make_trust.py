@@ -48,7 +48,7 @@ def page() -> str:
     """The whole page."""
     parts = [
         INTRODUCTION,
-        section("Networks that no constant was chosen on", "truth", fresh),
+        section("Networks drawn by seed", "truth", fresh),
         "![Errors in units of their own standard error, and error against budget beside other packages, where "
         "there is a record of it](trust.svg)",
         section("Cases one by one", "truth", make_truth.cases),
