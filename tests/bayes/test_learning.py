@@ -49,6 +49,30 @@ def test_every_number_of_a_conjugate_model_is_exact():
     assert found.population == pytest.approx(0.5 * math.log1p(n), abs=0.12)
 
 
+def test_errors_of_the_particles_are_told_with_the_means():
+    n, plan = 100, Tempering(num_particles=250, num_populations=8)
+    sums = np.array([data[:, 1].sum() for data in _data(line(), n, num_data_sets=20, seed=3)])
+    free_energy = (0.5 * math.log1p(n) - sums**2 / (2 * (1 + n))).mean()
+    beta = 1 / math.log(n)
+    hot = 1 / (1 + beta * n)
+    heated = (n * 0.5 * ((beta * sums * hot) ** 2 + hot) - beta * sums**2 * hot).mean()
+    (found,) = learning(line(), [n], num_data_sets=20, tempering=plan, seed=3)
+    for name, value, exact in (
+        ("free_energy", found.free_energy.mean(), free_energy),
+        ("wbic", found.wbic.mean(), heated),
+        ("population", found.population, 0.5 * math.log1p(n)),
+    ):
+        # Eight populations: Student's t with seven degrees, beyond 5.4 one time in a thousand.
+        assert abs(value - exact) < 5.4 * found.mcse[name]
+        assert found.mcse[name] < 0.1
+    assert 0 < found.mcse["generalisation"] < 0.1
+
+
+def _data(model, n, *, num_data_sets, seed):
+    rng = np.random.default_rng([seed, 1])
+    return [model.simulate(rng, n) for _ in range(num_data_sets)]
+
+
 @pytest.mark.parametrize(
     "model", [gaussian_mixture(1), gaussian_mixture(2), reduced_rank(2, 1, 2), tanh_network(1)]
 )

@@ -137,6 +137,31 @@ def test_monte_carlo_finds_the_mass_of_named_wells():
 
 
 @pytest.mark.slow
+def test_a_crossing_of_four_weights_is_predicted_from_constants_read_off_elsewhere():
+    def loss(w):
+        return np.minimum(((w + 0.5) ** 2).sum(-1) + 0.02, 9 * ((w - 0.5) ** 2).sum(-1))
+
+    posterior = Posterior(
+        loss,
+        4,
+        regions={"narrow": lambda w: w.sum(-1) > 0.5, "wide": lambda w: w.sum(-1) <= 0.5},
+        tempering=Tempering(num_particles=1500, num_populations=4),
+        seed=1,
+    )
+    # The widths differ by 9² in volume: n·0.02 = 4 log 3.
+    exact = 4 * math.log(3) / 0.02
+    crossing = posterior.crossing("wide", "narrow", between=(60, 1500))
+    assert crossing.true == pytest.approx(exact, rel=0.1)
+    assert crossing.predicted == pytest.approx(exact, rel=0.1)
+
+
+@pytest.mark.parametrize("between", [(10.0, 5.0), (0.0, 5.0), (1.0, math.inf)])
+def test_a_stretch_of_n_that_is_none_is_refused(between):
+    with pytest.raises(ValueError, match="0 < low < high"):
+        Posterior(TWO_WELLS, prior="normal").crossing(between=between)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text, rlct, multiplicity", [("x^2*y^2", 0.5, 2), ("x^2*y^4", 0.25, 1), ("(y - x^2)^2", 0.5, 1)]
 )
