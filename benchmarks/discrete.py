@@ -62,7 +62,7 @@ class Config(BenchConfig):
     scale: float = 1.0  # σ_w of its weights N(0, σ_w²/fan-in)
     bias_scale: float = 1.0  # σ_b of its biases
     least: int = 10  # times that a function must be met to be correlated
-    max_seconds: float = 280.0  # of the Boolean system in one run
+    max_seconds: float = 1800.0  # of the Boolean system in one run
     seed: int = 0
     state: Path = Path("runs/bench-discrete")  # where the draws are kept
 
