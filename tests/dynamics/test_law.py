@@ -176,7 +176,10 @@ def test_gradient_descent_ends_at_the_minimum():
         (lambda p: GaussianRegression(np.ones((2, 3))), "a square matrix or a list"),
         (lambda p: GaussianRegression(np.array([[1.0, 0.5], [0.0, 1.0]])), "finite and symmetric"),
         (lambda p: GaussianRegression(np.ones(2), batch_size=0), "batch_size must be at least 1"),
-        (lambda p: GaussianRegression(np.ones(2), label_noise=-1.0), "label_noise must be 0"),
+        (
+            lambda p: GaussianRegression(np.ones(2), label_noise=-1.0),
+            "label_noise must be between 0",
+        ),
         (
             lambda p: DataRegression(torch.ones(3, 2), torch.ones(3)),
             "must be positive definite",

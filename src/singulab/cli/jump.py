@@ -53,7 +53,9 @@ class Config(CommandConfig):
         if not self.n or min(self.n) <= 0 or any(c <= 0 for c in self.curvatures):
             raise ValueError("--n and --curvatures are above 0.")
         if min(self.n) < 1e-100 or max(self.n) > 1e100:
-            raise ValueError("--n lie between 1e-100 and 1e100.")
+            raise ValueError(
+                f"--n must lie between 1e-100 and 1e100, got {min(self.n):g} … {max(self.n):g}."
+            )
         if len(set(self.wells)) < len(self.wells):
             raise ValueError("Two wells stand at the same place.")
 
