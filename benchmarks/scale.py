@@ -200,8 +200,12 @@ def sampled(kernel: str, model: nn.Module, inputs: Tensor, targets: Tensor, num_
     data = inputs, targets
     if kernel in KERNELS:
         potential = sl.LocalPotential.of(model, data, "gaussian", batch_size=64)
-        few = {"num_leapfrog": 2} if kernel == "hmc" else {}
-        chosen = KERNELS[kernel](step_size=1e-9, **few)
+        knobs = {"step_size": 1e-9}
+        if kernel == "hmc":
+            knobs["num_leapfrog"] = 2
+        elif kernel == "elliptical_slice":
+            knobs = {}
+        chosen = KERNELS[kernel](**knobs)
         sl.sample(potential, chosen, num_chains=num_chains, num_draws=5, stacked=True)
         return "stacked"
     settings = Settings(
