@@ -134,6 +134,12 @@ def _worst_component(trace: Trace) -> tuple[float, str, bool]:
     )
 
 
+def restless(heat: Estimate, llc: Estimate, *, errors: float = 3.0) -> bool:
+    """Whether the energy varies more than its mean allows, by so many errors: the step is too large."""
+    size = max(abs(llc.value), 1e-300)
+    return not heat.value - errors * heat.se <= HEAT_CAPACITY[1] * size
+
+
 def all_checks(
     trace: Trace,
     extrapolation: Extrapolation,
@@ -189,7 +195,7 @@ def all_checks(
         )
     )
     ratio, ratio_se = heat.value / size, heat.se / size
-    fits = bool(HEAT_CAPACITY[0] - 3 * ratio_se <= ratio <= HEAT_CAPACITY[1] + 3 * ratio_se)
+    fits = bool(HEAT_CAPACITY[0] - 3 * ratio_se <= ratio) and not restless(heat, llc)
     checks.append(
         Check(
             "heat_capacity",

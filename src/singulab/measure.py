@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from singulab.checks import Criticality, all_checks, failure, sampling_checks
+from singulab.checks import Criticality, all_checks, failure, restless, sampling_checks
 from singulab.environment import environment, installed
 from singulab.estimate.llc import NOTHING, Extrapolation, heat_capacity, llc_extrapolated
 from singulab.files import finite, read_json, read_sealed, write_json, write_sealed
@@ -380,7 +380,9 @@ def _judge(trace: Trace, burn_in: float, settings: Settings) -> Verdict:
     llc = extrapolation.llc
     checks = sampling_checks(living, extrapolation, relative_error=0.0)
     good = all(check.passed for check in checks if check.name != "monte_carlo_error")
-    return Verdict(good and llc.se <= settings.relative_error * abs(llc.value), llc.value, llc.se)
+    enough = good and llc.se <= settings.relative_error * abs(llc.value)
+    hot = restless(heat_capacity(living), llc, errors=2)  # to begin anew costs less than to fail
+    return Verdict(enough, llc.value, llc.se, hot)
 
 
 def _conclude(

@@ -204,7 +204,7 @@ def test_known_minibatch_noise_is_taken_off_the_energies_and_leaves_their_mean()
     assert found.mcse < 0.25 * llc_extrapolated(plain).llc.mcse
 
 
-@pytest.mark.parametrize("controlled, distrust", [(False, 0.15), (True, 0.3)])
+@pytest.mark.parametrize("controlled, distrust", [(False, 0.25), (True, 0.3)])
 def test_the_prediction_of_noise_bias_is_trusted_less_where_the_noise_at_the_center_is_off(
     controlled: bool, distrust: float
 ) -> None:

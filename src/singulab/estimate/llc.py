@@ -15,7 +15,7 @@ from singulab.trace import Trace
 
 # The first-order prediction of the noise bias is taken as right to within this relative error, unless the
 # two step sizes of a run say better.
-PREDICTION_ERROR = 0.15
+PREDICTION_ERROR = 0.25
 PREDICTION_ERROR_CONTROLLED = 0.3  # what is left of the noise then grows with the distance from w*
 SURPRISING = 0.02  # probability that the prediction is no better than to within …
 SURPRISE = 1.5  # … this relative error: noise so large that its effect is not of first order

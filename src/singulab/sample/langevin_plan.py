@@ -13,7 +13,7 @@ from singulab.sample import curvature
 from singulab.sample.baoab import BAOAB
 from singulab.sample.kernel import Kernel
 from singulab.sample.leimkuhler_matthews import LeimkuhlerMatthews
-from singulab.sample.plan import DEFAULT_BUDGET, NOISE_BIAS, Plan
+from singulab.sample.plan import DEFAULT_BUDGET, NOISE_BIAS, RADIUS_SQUARED, VIRIAL, Plan
 from singulab.sample.sgld import SGLD
 
 
@@ -23,25 +23,30 @@ class LangevinPlan(Plan):
     Warm-up starts at w* with short segments that double in length. After each, curvature is measured anew
     at the chain points and the step is set to c/k, k the top curvature in the coordinates of S. Gradient
     noise heats the chains in proportion to the step; step, momentum and whether the noise at w* is taken off
-    are chosen for the least error of λ̂ that the budget allows; warm-up itself, whose energies are thrown
-    away, moves faster, so that flat directions spread. In production half of the chains take the step, half
-    of them half of it, with all knobs frozen, until the judge is content or the budget is spent.
+    are chosen for the least error of λ̂ that the budget allows. Warm-up itself, whose energies are thrown
+    away, moves faster, and after each segment the chains are moved along their own displacements until the
+    virial is 1, so that flat directions need not fill up by diffusion alone. In production half of the chains
+    take the step, half of them half of it, with all knobs frozen, until the judge is content or the budget is
+    spent.
     """
 
     QUIET = 0.04  # share of λ̂ that gradient noise may always add, before it is extrapolated away …
     TOLERANCE = 0.2  # … and what it may add where the chains would else be too slow
     TOO_HOT = 1.25  # times TOLERANCE, at which production begins anew
-    DISTRUST = 0.15  # relative error of that extrapolation …
+    DISTRUST = 0.25  # relative error of that extrapolation …
     DISTRUST_CONTROLLED = 0.3  # … where the noise at w* is taken off
-    RELAXATIONS = 12  # of whitened coordinates, wanted in production
+    RELAXATIONS = 6  # of whitened coordinates, wanted in production
     LARGEST = 0.3  # largest c without momentum
     LARGEST_WITH_MOMENTUM = 0.15
     SMALLEST = 0.003
     MEMORY = 0.8  # largest a …
     HURRIED_MEMORY = 0.95  # … and in warm-up
+    SPREAD = 1.5  # largest factor of the radius between two segments of warm-up
+    CALMED = 0.1  # of the speed, where it makes the energy vary too much
     WARM_UP = 0.2  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
-    FIRST_STRETCH = 2000  # steps of production before it may be found long enough
+    FIRST_LOOK = 1000  # steps of production, or half of what is left, before it may begin anew …
+    FIRST_STRETCH = 2000  # … and before it may be found long enough
     DEAREST_CONTROL = 0.1  # share of the budget that ∇L_n(w*) may cost
     WORTH = 1.1  # how much smaller the error must be for control to be used
     FASTEST = LARGEST_WITH_MOMENTUM * (1 + MEMORY) / (1 - MEMORY)
@@ -74,13 +79,15 @@ class LangevinPlan(Plan):
             hot=0.0,
             control=False,
             cooled=False,
+            calmed=False,
             stage=0,
             restarts=0,
             top=1.0,
         )
-        self._measure_curvature(repeats=4)
+        position = self.simulation.position
+        self._measure_curvature(position, repeats=4)
         self.facts["end"] = self.FIRST
-        self._start_segment(self.simulation.position)
+        self._start_segment(position)
 
     @property
     def _feed(self) -> Any:
@@ -91,8 +98,8 @@ class LangevinPlan(Plan):
             purpose=Purpose.BATCH_FOR_CURVATURE,
         )
 
-    def _measure_curvature(self, *, repeats: int) -> None:
-        position, feed = self.simulation.position, self._feed
+    def _measure_curvature(self, position: Tensor, *, repeats: int) -> None:
+        feed = self._feed
         address = 1000 * (self.facts["stage"] + 100 * self.facts["restarts"])
         with self.potential.landscape.ready():
             self.scale, cost = curvature.preconditioner(
@@ -142,8 +149,8 @@ class LangevinPlan(Plan):
         self._set_step()
         facts["stage"] += 1
         last = self.spent >= 0.5 * share
-        position = self.simulation.position
-        self._measure_curvature(repeats=8 if last else 4)
+        position = self._spread()
+        self._measure_curvature(position, repeats=8 if last else 4)
         if self.spent < share:
             facts["end"] = step + min(
                 self.FIRST * 2 ** facts["stage"],
@@ -154,6 +161,26 @@ class LangevinPlan(Plan):
             return True
         self._start_production(position)
         return True
+
+    def _spread(self) -> Tensor:
+        """Where the chains stand, their displacements stretched or shrunk by what makes the virial 1.
+
+        In equilibrium E[δ·∇U]/d = 1. Steep directions get there in a few steps; what is missing from 1, or
+        too much, beyond what gradient noise adds, is the tether's part γE|δ|²/d of flat directions, which
+        would else take the longest part of a run to fill up.
+        """
+        potential, position = self.potential, self.simulation.position
+        records = self.simulation.recorded()
+        seen = records[records.shape[0] // 2 :].mean((0, 1))
+        heat = 2 * float(seen[NOISE_BIAS]) / potential.dim
+        held = potential.localization * float(seen[RADIUS_SQUARED]) / potential.dim
+        if not held > 0:
+            return position
+        wanted = 1 + (1 - float(seen[VIRIAL]) + heat) / held
+        if not math.isfinite(wanted):
+            return position
+        factor = math.sqrt(min(max(wanted, self.SPREAD**-2), self.SPREAD**2))
+        return potential.center + factor * (position - potential.center)
 
     @property
     def _step_cost(self) -> float:
@@ -169,11 +196,19 @@ class LangevinPlan(Plan):
 
     def _cool(self) -> None:
         """Begin production anew from here at the speed that its own noise allows."""
-        facts = self.facts
         level, hot = self._heat()
-        speed, _ = self._best_speed(hot, 2 if facts["control"] else 1, level)
+        speed, _ = self._best_speed(hot, 2 if self.facts["control"] else 1, level)
+        self.facts["cooled"] = True
+        self._begin_anew(speed)
+
+    def _calm(self) -> None:
+        """Begin production anew from here, far slower: momentum excites stiff directions."""
+        self.facts["calmed"] = True
+        self._begin_anew(self.CALMED * _speed(self.facts["courant"], self.facts["memory"]))
+
+    def _begin_anew(self, speed: float) -> None:
+        facts = self.facts
         facts["courant"], facts["memory"] = self._knobs(speed)
-        facts["cooled"] = True
         facts["cost"]["warm-up"] += facts["cost"].pop("production", 0.0)
         facts["production_from"] = self.simulation.step
         self._start_at = self.simulation.position
@@ -295,10 +330,13 @@ class LangevinPlan(Plan):
             landscape.prepare_control()
 
     def _next_end(self) -> int:
-        """Half as much again as there is, at least ``FIRST_STRETCH``, at most what the budget allows."""
-        step, start = self.simulation.step, self.facts["production_from"]
+        """A first look, then ``FIRST_STRETCH``, then half as much again; at most what the budget allows."""
+        done = self.simulation.step - self.facts["production_from"]
         affordable = int((self.budget - self.spent) / self._step_cost)
-        return step + max(0, min(affordable, max(self.FIRST_STRETCH, (step - start) // 2)))
+        wanted = self.FIRST_STRETCH - done if done < self.FIRST_STRETCH else done // 2
+        if done == 0 and not self.facts["calmed"]:
+            wanted = min(self.FIRST_LOOK, (affordable + 1) // 2)
+        return self.simulation.step + max(0, min(affordable, wanted))
 
     def _turn_production(self) -> bool:
         facts = self.facts
@@ -327,7 +365,12 @@ class LangevinPlan(Plan):
             return True
         verdict = self._judged()
         end = self._next_end()
-        if verdict.enough or end <= self.simulation.step or int((~lost).sum()) < 2:
+        if verdict.restless and not facts["calmed"] and end > self.simulation.step:
+            self._calm()
+            return True
+        young = self.simulation.step - facts["production_from"] < self.FIRST_STRETCH
+        enough = verdict.enough and not young
+        if enough or end <= self.simulation.step or int((~lost).sum()) < 2:
             return False
         facts["end"] = end
         return True

@@ -27,6 +27,7 @@ DEFAULT_BUDGET = 16_000.0  # gradient units with minibatches
 DEFAULT_EXACT_BUDGET = 20_000_000.0  # for a loss given as a function, whose gradients are cheap
 EXCESS_A, EXCESS_B = FIELDS.index("excess_a"), FIELDS.index("excess_b")
 NOISE_BIAS, ACCEPTANCE = FIELDS.index("noise_bias"), FIELDS.index("acceptance")
+VIRIAL, RADIUS_SQUARED = FIELDS.index("virial"), FIELDS.index("radius_squared")
 
 
 class Progress(NamedTuple):
@@ -47,6 +48,7 @@ class Verdict(NamedTuple):
     enough: bool
     llc: float
     se: float
+    restless: bool = False  # the energy varies far more than its mean allows
 
 
 Judge = Callable[[Trace, float], Verdict]  # (trace, burn-in share)
