@@ -9,7 +9,7 @@ from torch import Tensor
 from singulab.data import StreamSource
 from singulab.landscape import ModelLandscape
 from singulab.rng import Purpose
-from singulab.sample import curvature
+from singulab.sample import curvature, spread
 from singulab.sample.baoab import BAOAB
 from singulab.sample.kernel import Kernel
 from singulab.sample.leimkuhler_matthews import LeimkuhlerMatthews
@@ -41,7 +41,6 @@ class LangevinPlan(Plan):
     SMALLEST = 0.003
     MEMORY = 0.8  # largest a …
     HURRIED_MEMORY = 0.95  # … and in warm-up
-    SPREAD = 1.5  # largest factor of the radius between two segments of warm-up
     CALMED = 0.1  # of the speed, where it makes the energy vary too much
     WARM_UP = 0.2  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
@@ -80,6 +79,7 @@ class LangevinPlan(Plan):
             control=False,
             cooled=False,
             calmed=False,
+            stretched=False,
             stage=0,
             restarts=0,
             top=1.0,
@@ -163,24 +163,25 @@ class LangevinPlan(Plan):
         return True
 
     def _spread(self) -> Tensor:
-        """Where the chains stand, their displacements stretched or shrunk by what makes the virial 1.
-
-        In equilibrium E[δ·∇U]/d = 1. Steep directions get there in a few steps; what is missing from 1, or
-        too much, beyond what gradient noise adds, is the tether's part γE|δ|²/d of flat directions, which
-        would else take the longest part of a run to fill up.
-        """
-        potential, position = self.potential, self.simulation.position
-        records = self.simulation.recorded()
-        seen = records[records.shape[0] // 2 :].mean((0, 1))
-        heat = 2 * float(seen[NOISE_BIAS]) / potential.dim
-        held = potential.localization * float(seen[RADIUS_SQUARED]) / potential.dim
-        if not held > 0:
-            return position
-        wanted = 1 + (1 - float(seen[VIRIAL]) + heat) / held
-        if not math.isfinite(wanted):
-            return position
-        factor = math.sqrt(min(max(wanted, self.SPREAD**-2), self.SPREAD**2))
-        return potential.center + factor * (position - potential.center)
+        """Where the chains stand, with flat directions filled; after a stretch, whose heat lingers, no shrinking."""
+        facts, records = self.facts, self.simulation.recorded()
+        seen = records[records.shape[0] // 2 :].mean((0, 1)).tolist()
+        factor = spread.wanted(self.potential, seen[VIRIAL], seen[RADIUS_SQUARED], seen[NOISE_BIAS])
+        if facts["stretched"]:
+            factor = max(factor, 1.0)
+        with self.potential.landscape.ready():
+            position, factor, cost = spread.stretch(
+                self.potential,
+                self.simulation.position,
+                factor,
+                self._heat()[0],
+                self._feed,
+                self.simulation.groups,
+                step=1000 * (facts["stage"] + 100 * facts["restarts"]) + 900,
+            )
+        self.charge("spread", cost)
+        facts["stretched"] = factor > 1.1
+        return position
 
     @property
     def _step_cost(self) -> float:
