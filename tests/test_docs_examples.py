@@ -28,6 +28,7 @@ from singulab import checks
 from singulab.checks import Criticality, all_checks
 from singulab.cli.main import main
 from singulab.estimate.llc import heat_capacity, llc_extrapolated
+from singulab.sample import speed, spread
 from singulab.sample.exact_plan import ExactPlan
 from singulab.sample.langevin_plan import LangevinPlan
 
@@ -179,7 +180,13 @@ def test_a_page_lists_every_check_with_its_limit(page, every_check):
 
 
 def test_the_constants_of_the_algorithm_are_those_of_the_code():
-    owners = {"LangevinPlan": LangevinPlan, "ExactPlan": ExactPlan, "checks": checks}
+    owners = {
+        "LangevinPlan": LangevinPlan,
+        "ExactPlan": ExactPlan,
+        "speed": speed,
+        "spread": spread,
+        "checks": checks,
+    }
     for name, value, *_ in rows("docs/algorithm.md", "constant"):
         owner, _, attribute = name.strip("`").partition(".")
         assert float(value.replace("\u202f", "")) == getattr(owners[owner], attribute), name

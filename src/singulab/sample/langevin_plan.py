@@ -15,6 +15,15 @@ from singulab.sample.kernel import Kernel
 from singulab.sample.leimkuhler_matthews import LeimkuhlerMatthews
 from singulab.sample.plan import DEFAULT_BUDGET, NOISE_BIAS, RADIUS_SQUARED, VIRIAL, Plan
 from singulab.sample.sgld import SGLD
+from singulab.sample.speed import (
+    FASTEST,
+    QUIET,
+    TOLERANCE,
+    best_speed,
+    hurried_speed,
+    knobs,
+    speed_of,
+)
 
 
 class LangevinPlan(Plan):
@@ -30,17 +39,7 @@ class LangevinPlan(Plan):
     spent.
     """
 
-    QUIET = 0.04  # share of λ̂ that gradient noise may always add, before it is extrapolated away …
-    TOLERANCE = 0.2  # … and what it may add where the chains would else be too slow
     TOO_HOT = 1.25  # times TOLERANCE, at which production begins anew
-    DISTRUST = 0.25  # relative error of that extrapolation …
-    DISTRUST_CONTROLLED = 0.3  # … where the noise at w* is taken off
-    RELAXATIONS = 6  # of whitened coordinates, wanted in production
-    LARGEST = 0.3  # largest c without momentum
-    LARGEST_WITH_MOMENTUM = 0.15
-    SMALLEST = 0.003
-    MEMORY = 0.8  # largest a …
-    HURRIED_MEMORY = 0.95  # … and in warm-up
     CALMED = 0.1  # of the speed, where it makes the energy vary too much
     WARM_UP = 0.2  # share of the budget, at most of the default budget
     FIRST = 16  # steps of the first segment
@@ -48,8 +47,6 @@ class LangevinPlan(Plan):
     FIRST_STRETCH = 2000  # … and before it may be found long enough
     DEAREST_CONTROL = 0.1  # share of the budget that ∇L_n(w*) may cost
     WORTH = 1.1  # how much smaller the error must be for control to be used
-    FASTEST = LARGEST_WITH_MOMENTUM * (1 + MEMORY) / (1 - MEMORY)
-    HURRIED = LARGEST_WITH_MOMENTUM * (1 + HURRIED_MEMORY) / (1 - HURRIED_MEMORY)
     EXPLODED = 20.0  # energies per weight beyond which a chain is taken as lost
     RESTARTS = 4
 
@@ -156,7 +153,7 @@ class LangevinPlan(Plan):
                 self.FIRST * 2 ** facts["stage"],
                 max(self.FIRST, int((share - self.spent) / self._step_cost)),
             )
-            self._hurry()
+            self._take_speed(hurried_speed(facts["hot"], self._speed))
             self._start_segment(position)
             return True
         self._start_production(position)
@@ -192,24 +189,23 @@ class LangevinPlan(Plan):
 
     def _too_hot(self) -> bool:
         """Whether the noise is far above what warm-up, whose chains had not spread yet, made expect."""
-        speed = _speed(self.facts["courant"], self.facts["memory"])
-        return self._heat()[1] * speed > self.TOO_HOT * self.TOLERANCE
+        return self._heat()[1] * self._speed > self.TOO_HOT * TOLERANCE
 
     def _cool(self) -> None:
         """Begin production anew from here at the speed that its own noise allows."""
         level, hot = self._heat()
-        speed, _ = self._best_speed(hot, 2 if self.facts["control"] else 1, level)
+        speed, _ = self._best_speed(hot, level, controlled=self.facts["control"])
         self.facts["cooled"] = True
         self._begin_anew(speed)
 
     def _calm(self) -> None:
         """Begin production anew from here, far slower: momentum excites stiff directions."""
         self.facts["calmed"] = True
-        self._begin_anew(self.CALMED * _speed(self.facts["courant"], self.facts["memory"]))
+        self._begin_anew(self.CALMED * self._speed)
 
     def _begin_anew(self, speed: float) -> None:
         facts = self.facts
-        facts["courant"], facts["memory"] = self._knobs(speed)
+        self._take_speed(speed)
         facts["cost"]["warm-up"] += facts["cost"].pop("production", 0.0)
         facts["production_from"] = self.simulation.step
         self._start_at = self.simulation.position
@@ -224,64 +220,47 @@ class LangevinPlan(Plan):
 
     def _heat(self) -> tuple[float, float]:
         """λ̂ and what noise adds to it at speed 1, relative to it, from the last half of a segment."""
-        facts, records, energy = self.facts, self.simulation.recorded(), self._energies()
+        records, energy = self.simulation.recorded(), self._energies()
         half = records.shape[0] // 2
         level = max(float(energy[half:].mean()), 0.5)
         full = self.num_chains - self.num_chains // 2  # chains that take the whole step
         heating = max(float(records[half:, :full, NOISE_BIAS].mean()) / level, 0.0)
-        return level, heating / _speed(facts["courant"], facts["memory"])
+        return level, heating / self._speed
 
     def _set_step(self) -> None:
         """Step, memory and control from the gradient noise of a segment."""
         facts = self.facts
         level, hot = self._heat()
-        if hot * self.FASTEST > self.QUIET and self._can_control:
+        if hot * FASTEST > QUIET and self._can_control:
             ratio = self._noise_ratio()
             plain = hot * ratio if facts["control"] else hot
-            errors = [self._best_speed(h, c, level)[1] for h, c in ((plain, 1), (plain / ratio, 2))]
-            facts["control"] = errors[0] > self.WORTH * errors[1]
+            _, error = self._best_speed(plain, level, controlled=False)
+            _, controlled_error = self._best_speed(plain / ratio, level, controlled=True)
+            facts["control"] = error > self.WORTH * controlled_error
             hot = plain / ratio if facts["control"] else plain
-        speed, _ = self._best_speed(hot, 2 if facts["control"] else 1, level)
-        facts["courant"], facts["memory"], facts["hot"] = *self._knobs(speed), hot
+        speed, _ = self._best_speed(hot, level, controlled=facts["control"])
+        facts["hot"] = hot
+        self._take_speed(speed)
 
-    def _hurry(self) -> None:
-        """Take the speed that ``TOLERANCE`` allows: warm-up is thrown away, and flat directions spread slowly."""
-        facts = self.facts
-        allowed = min(self.TOLERANCE / max(facts["hot"], 1e-12), self.HURRIED)
-        speed = max(allowed, _speed(facts["courant"], facts["memory"]))
-        facts["courant"], facts["memory"] = self._knobs(speed)
+    def _best_speed(self, hot: float, level: float, *, controlled: bool) -> tuple[float, float]:
+        """The best speed for the production that the budget allows, and the error of λ̂ that it promises."""
+        steps = max((1 - self.WARM_UP) * self.budget / self._cost_of_step(controlled), 1.0)
+        return best_speed(
+            hot,
+            level=level,
+            num_chains=self.num_chains,
+            relaxations=steps / self.facts["top"],
+            controlled=controlled,
+        )
 
-    def _best_speed(self, hot: float, gradients: int, level: float) -> tuple[float, float]:
-        """The speed c(1 + a)/(1 − a) with the least error of λ̂, and that error relative to λ̂.
+    def _take_speed(self, speed: float) -> None:
+        overdamped = self.settings.kernel in ("sgld", "leimkuhler_matthews")
+        memory = 0.0 if overdamped else self.settings.memory
+        self.facts["courant"], self.facts["memory"] = knobs(speed, memory=memory)
 
-        Noise heats the chains by ``hot``·speed of λ̂; that is extrapolated away with a relative error of
-        ``DISTRUST``, or twice that. Slow chains give few independent energies, each with the relative variance 1/λ̂ of a
-        Gamma law. The chains relax at least ``RELAXATIONS`` times in the production that the budget
-        allows, where that heats them by less than ``TOLERANCE``.
-        """
-        cost = self.num_chains * self.potential.landscape.cost * gradients
-        distrust = self.DISTRUST if gradients == 1 else self.DISTRUST_CONTROLLED
-        steps = max((1 - self.WARM_UP) * self.budget / cost, 1.0)
-        relaxations = steps / self.facts["top"]  # at speed 1
-        spread = 1 / (level * self.num_chains * relaxations)
-        speed = self.FASTEST
-        if hot > 0:
-            best = (spread / (2 * (distrust * hot) ** 2)) ** (1 / 3)
-            quiet = max(best, self.QUIET / hot, self.RELAXATIONS / relaxations)
-            speed = max(min(quiet, self.TOLERANCE / hot, self.FASTEST), self.SMALLEST)
-        return speed, math.sqrt((distrust * hot * speed) ** 2 + spread / speed)
-
-    def _knobs(self, speed: float) -> tuple[float, float]:
-        """C and a that make this speed; momentum where c alone would be too large."""
-        if self.settings.kernel in ("sgld", "leimkuhler_matthews"):
-            return min(speed, self.LARGEST), 0.0
-        if self.settings.memory is not None:
-            hotter = (1 + self.settings.memory) / (1 - self.settings.memory)
-            return min(speed / hotter, self.LARGEST_WITH_MOMENTUM), self.settings.memory
-        if speed <= self.LARGEST:
-            return speed, 0.0
-        hotter = speed / self.LARGEST_WITH_MOMENTUM
-        return self.LARGEST_WITH_MOMENTUM, (hotter - 1) / (hotter + 1)
+    @property
+    def _speed(self) -> float:
+        return speed_of(self.facts["courant"], self.facts["memory"])
 
     @property
     def _can_control(self) -> bool:
@@ -392,8 +371,3 @@ class LangevinPlan(Plan):
             "num_draws": float(len(self.simulation.records)),
             "chains": "stacked" if len(self.simulation.groups) == 1 else "in turn",
         }
-
-
-def _speed(courant: float, memory: float) -> float:
-    """Relaxations per step, in units of those of the stiffest direction at c = 1 without momentum."""
-    return courant * (1 + memory) / (1 - memory)
