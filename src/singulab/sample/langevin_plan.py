@@ -251,6 +251,7 @@ class LangevinPlan(Plan):
             num_chains=self.num_chains,
             relaxations=steps / self.facts["top"],
             controlled=controlled,
+            relative_error=self.settings.relative_error,
         )
 
     def _take_speed(self, speed: float) -> None:

@@ -28,7 +28,13 @@ HURRIED = speed_of(LARGEST_WITH_MOMENTUM, HURRIED_MEMORY)
 
 
 def best_speed(
-    hot: float, *, level: float, num_chains: int, relaxations: float, controlled: bool
+    hot: float,
+    *,
+    level: float,
+    num_chains: int,
+    relaxations: float,
+    controlled: bool,
+    relative_error: float,
 ) -> tuple[float, float]:
     """The speed with the least error of λ̂, and that error relative to λ̂.
 
@@ -42,13 +48,15 @@ def best_speed(
         num_chains: chains.
         relaxations: of a chain at s = 1 in all of production.
         controlled: whether the noise at w* is taken off.
+        relative_error: wanted of λ̂; below half of ``QUIET``, noise may always add twice this and no more.
     """
     distrust = DISTRUST_CONTROLLED if controlled else DISTRUST
     spread = 1 / (level * num_chains * relaxations)
     speed = FASTEST
     if hot > 0:
         best = (spread / (2 * (distrust * hot) ** 2)) ** (1 / 3)
-        quiet = max(best, QUIET / hot, RELAXATIONS / relaxations)
+        allowed = min(QUIET, 2 * relative_error)
+        quiet = max(best, allowed / hot, RELAXATIONS / relaxations)
         speed = max(min(quiet, TOLERANCE / hot, FASTEST), SMALLEST)
     return speed, math.sqrt((distrust * hot * speed) ** 2 + spread / speed)
 
