@@ -69,6 +69,10 @@ def _sublevel(ax: Axes, drawn: bayes_series.Series) -> None:
     floor = loss.min() - 1.0
     for epsilon, shade in zip(drawn["epsilon"], _SHADES, strict=False):
         ax.contourf(drawn["x"], drawn["y"], loss, levels=[floor, epsilon], colors=[shade])
+        if (
+            loss.min() < epsilon < loss.max()
+        ):  # where a set is thinner than a pixel, its edge is seen
+            ax.contour(drawn["x"], drawn["y"], loss, levels=[epsilon], colors=[shade], linewidths=1)
         ax.plot([], [], color=shade, linewidth=6, label=f"ε = {epsilon:.2g}")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(matplotlib_classes()[1].MaxNLocator(5))
