@@ -20,15 +20,15 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import singulab as sl
+from benchmarks.book import digest
+from benchmarks.shards import Row, Shards
 from singulab.bayes import volume_exponent
 from singulab.bayes.splitting import Splitting
 from singulab.cli.bench import BenchConfig
@@ -63,7 +63,6 @@ GROUPS = (
 RADIUS = 0.125  # of the box around the origin in which volumes are taken
 FAR, ERRORS = 0.05, 3.0  # a contradiction differs by more of λ, and by more reported errors
 Term = tuple[int, tuple[int, ...]]
-Row = dict[str, Any]
 
 
 class Question(NamedTuple):
@@ -490,22 +489,12 @@ def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, 
     """Ask what is not answered yet, with the shares that are promised."""
     if unknown := set(config.groups) - set(SOURCES):
         raise ValueError(f"The groups are {', '.join(GROUPS)}, got {', '.join(sorted(unknown))}.")
-    index, of = map(int, config.shard.split("/"))
     questions = [q for group in config.groups for q in SOURCES[group](config)]
     questions = list({(q.group, q.name): q for q in questions}.values())
-    done, code = finished(config), fingerprint(config)
-    config.folder.mkdir(parents=True, exist_ok=True)
-    mine = questions[index::of]
-    with (config.folder / f"rows-{index}-of-{of}.jsonl").open("a", encoding="utf-8") as file:
-        for count, question in enumerate(mine):
-            on_progress(f"{question.group}: {question.name}"[:60], count / len(mine))
-            if (question.group, question.name) not in done:
-                row = {"group": question.group, "name": question.name, **question.ask()}
-                file.write(json.dumps(row | {"code": code}, ensure_ascii=False) + "\n")
-                file.flush()
-    done = finished(config)
-    rows = [done[q.group, q.name] for q in questions if (q.group, q.name) in done]
-    rows = [{k: v for k, v in row.items() if k != "code"} for row in rows]
+    shards = Shards(config.folder, config.shard, fingerprint(config))
+    shards.fill([(named(q), partial(answered, q)) for q in questions], on_progress)
+    done = shards.rows()
+    rows = [done[named(q)] for q in questions if named(q) in done]
     summary = {name: share(rows, name) for name in dict.fromkeys(row["group"] for row in rows)}
     promises = promised(rows, summary)
     promises["every_question_was_asked"] = len(rows) == len(questions)
@@ -520,25 +509,21 @@ def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, 
     }
 
 
-def finished(config: Config) -> dict[tuple[str, str], Row]:
-    """Rows of this code, of all shards; a line that was cut off is no row."""
-    rows, code = {}, fingerprint(config)
-    for file in sorted(config.folder.glob("rows-*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            with suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                if row["code"] == code:
-                    rows[row["group"], row["name"]] = row
-    return rows
+def named(question: Question) -> str:
+    """What tells it from the others."""
+    return f"{question.group}: {question.name}"
+
+
+def answered(question: Question) -> Row:
+    """One row."""
+    return {"group": question.group, "name": question.name, **question.ask()}
 
 
 def fingerprint(config: Config) -> str:
-    """Sha256 of the code that rows depend on, and of the limits."""
+    """The digest of the code that rows depend on, and the limits."""
     limits = [v for k, v in sorted(vars(config).items()) if k.startswith("time") or k == "seed"]
-    digest = sha256(json.dumps(limits).encode())
-    for file in sorted((Path(sl.__file__).parent / "exact").rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    code = digest(sorted((Path(sl.__file__).parent / "exact").rglob("*.py")))
+    return f"{code} {limits}"
 
 
 def promised(rows: list[Row], summary: dict[str, Row]) -> dict[str, bool]:

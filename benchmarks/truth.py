@@ -18,18 +18,18 @@ as the code of the sampler is the same.
 
 import json
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import singulab as sl
+from benchmarks.book import sampler
+from benchmarks.shards import Row, Shards
 from singulab.cli.bench import BenchConfig
 from singulab.zoo import FRESH, Case, NetworkCase, Truth
 from singulab.zoo.case import Labels
@@ -37,16 +37,12 @@ from singulab.zoo.deep_linear import DEEP_LINEAR
 from singulab.zoo.potentials import PLANE_POTENTIALS
 
 Group = Literal["fresh", "tuned", "plane"]
-Row = dict[str, Any]
 
 LOCALIZATIONS = (1.0, 10.0, 100.0)  # γ of P1–P13
 LABELS: tuple[Labels, ...] = ("data", "model")
 LARGE = 30_000  # weights
 GOLD_ERROR, GOLD_VIRIAL, GOLD_RHAT = 0.01, 0.02, 1.02  # a truth may be off by, at most
-
-# what no row depends on
-OTHER_PACKAGES = ("cli", "report", "zoo", "development", "exact", "bayes", "discrete", "dynamics")
-HIDDEN = ("key", "code", "checks")  # in the rows of the folder, not in the record
+HIDDEN = ("checks",)  # in the rows of the folder, not in the record
 
 # The promises.
 MEDIAN = 0.02
@@ -109,8 +105,9 @@ def run(config: Config, on_progress: Callable[[str, float], None] | None = None)
     order = [question for question in asked if enters(question.truth)][: config.limit]
     told = on_progress or (lambda what, share: None)
     told(f"{len(order)} questions, {len(left_out)} left out for want of a sure truth", 0.0)
-    measure_missing(order, config, told)
-    done = finished(config)
+    shards = Shards(config.folder, config.shard, f"{sampler()} {config.max_gradients}")
+    shards.fill([(question.key, partial(answered, question, config)) for question in order], told)
+    done = shards.rows()
     rows = [done[question.key] for question in order if question.key in done]
     summaries = {group: summary(rows, group, left_out) for group in config.groups}
     promises = promised(summaries["fresh"]) if "fresh" in summaries else {}
@@ -122,25 +119,6 @@ def run(config: Config, on_progress: Callable[[str, float], None] | None = None)
         "missing": len(order) - len(rows),
         "passed": len(rows) == len(order) and all(promises.values()),
     }
-
-
-def measure_missing(
-    order: list[Question], config: Config, told: Callable[[str, float], None]
-) -> None:
-    """Answer this shard's questions that have no row yet, each row written as soon as it is there."""
-    index, of = shard(config.shard)
-    mine = order[index::of]
-    done, code = finished(config), fingerprint(config)
-    config.folder.mkdir(parents=True, exist_ok=True)
-    with (config.folder / f"rows-{index}-of-{of}.jsonl").open("a", encoding="utf-8") as file:
-        file.write("\n")  # a line that a kill cut off ends here
-        for count, question in enumerate(mine):
-            if question.key not in done:
-                row = answered(question, config) | {"key": question.key, "code": code}
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            told(f"{question.case.name} done", (count + 1) / len(mine))
 
 
 def questions(config: Config) -> list[Question]:
@@ -191,37 +169,6 @@ def enters(truth: Truth | None) -> bool:
     if "rhat" not in truth.evidence:
         return truth.how != "published estimate" and "radius_squared" in truth.evidence
     return abs(truth.evidence["virial"] - 1) <= GOLD_VIRIAL and truth.evidence["rhat"] <= GOLD_RHAT
-
-
-def shard(text: str) -> tuple[int, int]:
-    """``i/k`` as two numbers."""
-    index, _, of = text.partition("/")
-    if not (index.isdecimal() and of.isdecimal() and int(index) < int(of)):
-        raise ValueError(f"shard must be i/k with 0 ≤ i < k, such as 0/2, got {text!r}.")
-    return int(index), int(of)
-
-
-def fingerprint(config: Config) -> str:
-    """Sha256 of the code that rows depend on, and of the settings that change them."""
-    package = Path(sl.__file__).parent
-    digest = sha256(json.dumps(config.max_gradients).encode())
-    for file in sorted(package.rglob("*.py")):
-        part = file.relative_to(package)
-        if part.parts[0] not in OTHER_PACKAGES:
-            digest.update(part.as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-def finished(config: Config) -> dict[str, Row]:
-    """Rows of this code by key, of all shards; a line that was cut off is no row."""
-    rows, code = {}, fingerprint(config)
-    for file in sorted(config.folder.glob("rows-*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            with suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                if row["code"] == code:
-                    rows[row["key"]] = row
-    return rows
 
 
 def answered(question: Question, config: Config) -> Row:

@@ -18,19 +18,19 @@ Finished rows stand in ``--folder``, one line each: a run that was cut off goes 
 of :mod:`singulab.bayes` is the same.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import singulab as sl
+from benchmarks.book import digest
+from benchmarks.shards import Shards
 from singulab.bayes import volume_exponent
 from singulab.bayes.expression import expression
 from singulab.bayes.quadrature import MOST_DIMENSIONS
@@ -47,8 +47,8 @@ SECONDS = 60.0  # of processor time for each
 AGREE = 4.0  # errors between the two methods
 VERDICTS = ("m = 1 plausible, m > 1 not excluded", "m > 1 suspected")
 MODULES = (
-    "approach", "box", "chords", "exponent", "expression", "quadrature", "slice_move", "splitting",
-    "volume",
+    "fits", "bayes/approach", "bayes/box", "bayes/chords", "bayes/exponent", "bayes/expression",
+    "bayes/quadrature", "bayes/slice_move", "bayes/splitting", "bayes/volume",
 )  # fmt: skip
 
 
@@ -75,24 +75,16 @@ class Case(NamedTuple):
     seed: int  # errors of different cases are independent of each other
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        return self.group, self.name, self.method
+    def key(self) -> str:
+        return f"{self.group}: {self.name}, {self.method}"
 
 
 def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, Any]:
     """Measure what is not measured yet; ``passed`` says whether every promise holds."""
-    index, of = map(int, config.shard.split("/"))
     asked = [case for case in cases(config) if case.group in config.groups]
-    done, code = finished(config), fingerprint(config)
-    config.folder.mkdir(parents=True, exist_ok=True)
-    mine = asked[index::of]
-    with (config.folder / f"rows-{index}-of-{of}.jsonl").open("a", encoding="utf-8") as file:
-        for count, case in enumerate(mine):
-            on_progress(case.name, count / len(mine))
-            if case.key not in done:
-                file.write(json.dumps(answered(case) | {"code": code}) + "\n")
-                file.flush()
-    done = finished(config)
+    shards = Shards(config.folder, config.shard, f"{code()} {config.seed}")
+    shards.fill([(case.key, partial(answered, case)) for case in asked], on_progress)
+    done = shards.rows()
     rows = [done[case.key] for case in asked if case.key in done]
     parts = {
         f"{group}, {method}": [
@@ -103,7 +95,7 @@ def run(config: Config, on_progress: Callable[[str, float], None]) -> dict[str, 
     }
     promises = promised(rows) if len(rows) == len(asked) else {"every_case_was_run": False}
     return {
-        "rows": [{k: v for k, v in row.items() if k != "code"} for row in rows],
+        "rows": rows,
         "summary": {name: summary(part) for name, part in parts.items() if part},
         "promises": promises,
         "passed": all(promises.values()),
@@ -193,25 +185,10 @@ def promised(rows: list[dict[str, Any]]) -> dict[str, bool]:
     }
 
 
-def finished(config: Config) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Rows of this code, of all shards; a line that was cut off is no row."""
-    rows, code = {}, fingerprint(config)
-    for file in sorted(config.folder.glob("rows-*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            with suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                if row["code"] == code:
-                    rows[row["group"], row["case"], row["asked"]] = row
-    return rows
-
-
-def fingerprint(config: Config) -> str:
-    """Sha256 of the code that rows depend on, and of the settings that change them."""
-    digest = sha256(json.dumps(config.seed).encode())
-    folder = Path(sl.__file__).parent / "bayes"
-    for name in MODULES:
-        digest.update((folder / f"{name}.py").read_bytes())
-    return digest.hexdigest()
+def code() -> str:
+    """The digest of the modules that rows depend on."""
+    package = Path(sl.__file__).parent
+    return digest(package / f"{name}.py" for name in MODULES)
 
 
 def cases(config: Config) -> list[Case]:

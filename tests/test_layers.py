@@ -36,6 +36,7 @@ LAYERS = (
     {"development"},
     {"report"},
     {"cli"},
+    {"__main__"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 USERS_OF_ZOO = {"zoo", "cli"}

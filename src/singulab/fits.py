@@ -1,4 +1,7 @@
-"""Intercepts of many straight lines at once, and quantiles of a mixture of their normal laws."""
+"""Intercepts of many straight lines at once, kinds of fits, and quantiles of a mixture of their normal laws."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +11,32 @@ from scipy.stats import norm
 Fits = Float[np.ndarray, " fit"]
 
 _NOTHING = 1e-12  # probability below which a mixture has no mass in its interval
+
+
+class Approach(NamedTuple):
+    """One kind of approach to λ through some of the points: a fit for every shape."""
+
+    value: Fits  # λ
+    error: Fits
+    misfit: Fits  # χ²
+    num_points: int
+    num_parameters: int
+    kind: str
+
+    @property
+    def least(self) -> float:
+        """χ² of the best shape."""
+        return float(self.misfit.min())
+
+    @property
+    def weights(self) -> Fits:
+        """Of the shapes among each other, summing to 1."""
+        weights = np.exp(-0.5 * (self.misfit - self.least))
+        return weights / weights.sum()
+
+    def information(self, toll: int) -> float:
+        """Log weight: −χ²/2 − parameters − toll·points left out, up to a constant."""
+        return -0.5 * self.least - self.num_parameters + toll * self.num_points
 
 
 def intercepts(
@@ -24,6 +53,27 @@ def intercepts(
     values = level - slopes * centers
     misfits = (y - values[:, None] - slopes[:, None] * shapes) ** 2 @ weights
     return values, np.sqrt(1 / total + centers**2 / spreads), misfits
+
+
+def mixture(
+    fits: Sequence[Approach], shares: Float[np.ndarray, " kind"]
+) -> tuple[Fits, Fits, Fits]:
+    """Values, errors and weights of all shapes of all kinds, each kind with its share."""
+    return (
+        np.concatenate([fit.value for fit in fits]),
+        np.concatenate([fit.error for fit in fits]),
+        np.concatenate([share * fit.weights for share, fit in zip(shares, fits, strict=True)]),
+    )
+
+
+def kind_shares(
+    fits: Sequence[Approach], shares: Float[np.ndarray, " kind"], kinds: Iterable[str]
+) -> dict[str, float]:
+    """The share of each kind among all."""
+    found = dict.fromkeys(kinds, 0.0)
+    for share, fit in zip(shares / shares.sum(), fits, strict=True):
+        found[fit.kind] += float(share)
+    return found
 
 
 def mixture_quantile(share: float, values: Fits, errors: Fits, weights: Fits, top: float) -> float:

@@ -1,5 +1,6 @@
 import math
 
+import arviz_base
 import numpy as np
 import pytest
 import xarray as xr
@@ -128,9 +129,10 @@ def test_an_arviz_object_is_read_through_its_group():
 
 
 def test_what_arviz_itself_makes_is_read():
-    base = pytest.importorskip("arviz_base")
     _, values = conjugate(30, 1.0, num_draws=400)
-    made = base.from_dict({"posterior": {"mu": values[..., 0]}, "log_likelihood": {"y": values}})
+    made = arviz_base.from_dict(
+        {"posterior": {"mu": values[..., 0]}, "log_likelihood": {"y": values}}
+    )
     assert waic(made).value == pytest.approx(waic(values).value, rel=1e-12)
     beta = 1 / math.log(30)
     assert wbic(made, beta).value == pytest.approx(wbic(values, beta).value, rel=1e-12)

@@ -66,7 +66,7 @@ def test_people_read_a_table(capsys):
     "flags, sentence",
     [
         (["--eta", "0"], "eta must be above 0"),
-        (["--eps", "x"], "mesh must be a number above 0, got 'x'"),
+        (["--eps", "x"], "--eps must be a number above 0, got 'x'"),
         (["--radius", "-1"], "radius must be above 0"),
         (["--eps", "1e-999999999"], "must lie between 1e-100 and 1e100"),
         (["--eta", "1e200"], "must lie between 1e-100 and 1e100"),

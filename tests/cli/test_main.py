@@ -252,6 +252,20 @@ def test_every_command_of_the_overview_exists():
     assert all(find_spec(f"singulab.cli.{name.replace('-', '_')}") for name in cli.COMMANDS)
 
 
+def test_python_m_is_the_same_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "singulab", "rlct", "--json", "x^2*y^2"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, json.loads(done.stdout)["multiplicity"]) == (0, 2)
+    wrong = subprocess.run(
+        [sys.executable, "-m", "singulab", "nonsense"], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    assert "nonsense" in wrong.stderr
+
+
 def test_the_overview_imports_nothing_heavy():
     code = (
         "import sys; from singulab.cli.main import main; main(['--help']);"

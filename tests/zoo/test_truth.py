@@ -153,12 +153,6 @@ def test_a_question_without_a_gold_value_is_left_out_and_counted(truth, answers,
     assert len(answers) == len(asked) - len(without)
 
 
-@pytest.mark.parametrize("text", ["2/2", "a/2", "1", "-1/2"])
-def test_a_shard_that_is_none_is_refused(truth, text):
-    with pytest.raises(ValueError, match="shard must be i/k"):
-        truth.shard(text)
-
-
 def test_the_summary_counts_errors_passes_and_intervals(truth):
     rows = [
         row(),

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from singulab.fits import Fits, intercepts
+from singulab.fits import Approach, Fits, intercepts
 
 Numbers = Float[np.ndarray, " block"]
 
@@ -44,33 +44,6 @@ class Slopes(NamedTuple):
     def without(self, first: int) -> "Slopes":
         """All but the first few."""
         return Slopes(*(numbers[first:] for numbers in self))
-
-
-class Approach(NamedTuple):
-    """One way to arrive at λ through some of the points: a fit for every shape."""
-
-    value: Fits  # λ
-    error: Fits
-    misfit: Fits  # χ²
-    num_points: int
-    num_parameters: int
-    kind: str
-
-    @property
-    def least(self) -> float:
-        """χ² of the best shape."""
-        return float(self.misfit.min())
-
-    @property
-    def information(self) -> float:
-        """Log weight: −χ²/2 − parameters − 2·points left out, up to a constant."""
-        return -0.5 * self.least - self.num_parameters + 2 * self.num_points
-
-    @property
-    def weights(self) -> Fits:
-        """Of the shapes among each other, summing to 1."""
-        weights = np.exp(-0.5 * (self.misfit - self.least))
-        return weights / weights.sum()
 
 
 Solved = tuple[Fits, Fits, Fits]

@@ -11,10 +11,11 @@ from singulab.bayes.approach import KINDS, Slopes, approaches
 from singulab.bayes.box import Box, Loss, Sides
 from singulab.bayes.splitting import Splitting
 from singulab.bayes.volume import Method, VolumeCurve, volume_curve
-from singulab.fits import mixture_quantile
+from singulab.fits import kind_shares, mixture, mixture_quantile
 
 BLOCK = 3  # levels that are joined into one point of the fit, fewer if the curve is short
 LEAST = 4  # points of a fit
+_TOLL = 2  # in units of log weight, for each point left out
 _TEMPER = 1.7  # the weights of kinds are flattened: neighbouring points are not quite independent
 SUSPECTED = 0.9  # weight of the fits with a logarithm
 
@@ -128,22 +129,18 @@ def fitted(curve: VolumeCurve) -> VolumeExponent:
         for first in range(len(slopes.slope) - LEAST + 1)
         for fit in approaches(slopes.without(first), curve.box.dim)
     ]
-    best = max(fits, key=lambda fit: fit.information)
+    information = np.array([fit.information(_TOLL) for fit in fits])
+    best = fits[int(information.argmax())]
     # Points further off than their errors allow: a curve that no form fits has larger errors than it says.
     scale = max(1.0, best.least / max(best.num_points - best.num_parameters, 1))
-    shares = np.exp([(fit.information - best.information) / (_TEMPER * scale) for fit in fits])
-    shares /= shares.sum()
-    mixture = (
-        np.concatenate([fit.value for fit in fits]),
-        np.concatenate([fit.error for fit in fits]) * math.sqrt(scale),
-        np.concatenate([share * fit.weights for share, fit in zip(shares, fits, strict=True)]),
-    )
+    shares = np.exp((information - information.max()) / (_TEMPER * scale))
+    values, errors, weights = mixture(fits, shares)
+    errors = errors * math.sqrt(scale)
     middle, low, high = (
-        mixture_quantile(share, *mixture, top) for share in (0.5, norm.cdf(-1), norm.cdf(1))
+        mixture_quantile(share, values, errors, weights, top)
+        for share in (0.5, norm.cdf(-1), norm.cdf(1))
     )
-    kinds = dict.fromkeys(KINDS, 0.0)
-    for share, fit in zip(shares, fits, strict=True):
-        kinds[fit.kind] += float(share)
+    kinds = kind_shares(fits, shares, KINDS)
     return VolumeExponent(
         value=middle,
         se=(high - low) / 2,

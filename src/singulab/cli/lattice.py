@@ -42,6 +42,11 @@ class Config(CommandConfig):
             raise ValueError(f"--figure must end in .png, .svg or .pdf, got {str(self.figure)!r}.")
         if not self.eta or not self.eps:
             raise ValueError("--eta and --eps need at least one number each.")
+        from singulab.discrete.levels import decimal
+
+        for name in ("eta", "eps"):
+            for value in getattr(self, name):
+                decimal(value, f"--{name}")
         if self.point and self.polynomial is None:
             raise ValueError(
                 "--point belongs to --polynomial; θ₁θ₂ has its singular point at the origin."

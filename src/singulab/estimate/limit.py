@@ -3,25 +3,23 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import chi2, norm
 
 from singulab.estimate.llc import NOTHING, Estimate
-from singulab.fits import Fits, intercepts, mixture_quantile
+from singulab.fits import Approach, intercepts, kind_shares, mixture, mixture_quantile
 
 Numbers = Float[np.ndarray, " point"]
 
 LEAST = 4  # points of a fit
 MISFIT = 1e-3  # probability of so large a χ² of the best fit below which there is no limit
+_TOLL = 1  # in units of log weight, for each point left out
 _EXPONENTS = np.geomspace(1e-4, 2.0, 400)  # κ
-_NEAREST, _FARTHEST, _SHIFTS = (
-    0.05,
-    15.0,
-    400,
-)  # log nβ + c at the first point, c at most, how many c
+_NEAREST, _FARTHEST = 0.05, 15.0  # log nβ + c at the first point, and c at most
+_SHIFTS = 400  # how many c
 
 
 @dataclass(frozen=True)
@@ -44,32 +42,6 @@ class Limit:
             "misfit": self.misfit,
             "num_points": self.num_points,
         }
-
-
-class _Fit(NamedTuple):
-    """One kind of approach to some of the points: a fit for every shape."""
-
-    value: Fits  # λ
-    error: Fits
-    misfit: Fits  # χ²
-    num_points: int
-    num_parameters: int
-    kind: str
-
-    @property
-    def least(self) -> float:
-        return float(self.misfit.min())
-
-    @property
-    def information(self) -> float:
-        """Log weight of the kind: −χ²/2 − parameters − points left out, up to a constant."""
-        return -0.5 * self.least - self.num_parameters + self.num_points
-
-    @property
-    def weights(self) -> Fits:
-        """Of the shapes among each other, summing to 1."""
-        weights = np.exp(-0.5 * (self.misfit - self.least))
-        return weights / weights.sum()
 
 
 def limit(nbeta: Sequence[float], estimates: Sequence[Estimate], *, num_weights: int) -> Limit:
@@ -118,29 +90,23 @@ def limit(nbeta: Sequence[float], estimates: Sequence[Estimate], *, num_weights:
         for first in range(len(t) - LEAST + 1)
         for fit in _fits(np.log(t[first:]), y[first:], errors[first:], num_weights)
     ]
-    best = max(fits, key=lambda fit: fit.information)
+    information = np.array([fit.information(_TOLL) for fit in fits])
+    best = fits[int(information.argmax())]
     if chi2.sf(best.least, best.num_points - 2) < MISFIT:
         return _nothing(num_weights)
-    shares = [math.exp(fit.information - best.information) for fit in fits]
-    mixture = (
-        np.concatenate([fit.value for fit in fits]),
-        np.concatenate([fit.error for fit in fits]),
-        np.concatenate([share * fit.weights for share, fit in zip(shares, fits, strict=True)]),
-    )
+    shares = np.exp(information - information.max())
+    fitted = mixture(fits, shares)
     middle, low, high = (
-        mixture_quantile(share, *mixture, num_weights / 2)
+        mixture_quantile(share, *fitted, num_weights / 2)
         for share in (0.5, norm.cdf(-1), norm.cdf(1))
     )
     reach = max(high - middle, middle - low)
     alone = min(float(best.error[best.misfit.argmin()]), reach)
-    kinds = dict.fromkeys((fit.kind for fit in fits), 0.0)
-    for share, fit in zip(shares, fits, strict=True):
-        kinds[fit.kind] += share / sum(shares)
     return Limit(
         llc=Estimate(middle, alone, math.sqrt(reach**2 - alone**2)),
         low=low,
         high=high,
-        kinds=kinds,
+        kinds=kind_shares(fits, shares, (fit.kind for fit in fits)),
         misfit=best.least,
         num_points=best.num_points,
     )
@@ -150,16 +116,16 @@ def _nothing(num_weights: int) -> Limit:
     return Limit(NOTHING, 0.0, num_weights / 2, {}, math.nan, 0)
 
 
-def _fits(x: Numbers, y: Numbers, errors: Numbers, num_weights: int) -> Iterator[_Fit]:
+def _fits(x: Numbers, y: Numbers, errors: Numbers, num_weights: int) -> Iterator[Approach]:
     """Every kind of approach; x = log nβ."""
     weights, far = errors**-2.0, x - x[0]
     mean, alone = y @ weights / weights.sum(), weights.sum() ** -0.5
     misfit = (y - mean) ** 2 @ weights
-    yield _Fit(np.array([mean]), np.array([alone]), np.array([misfit]), len(x), 1, "arrived")
-    yield _Fit(*intercepts(np.exp(-_EXPONENTS[:, None] * far), y, weights), len(x), 3, "power")
+    yield Approach(np.array([mean]), np.array([alone]), np.array([misfit]), len(x), 1, "arrived")
+    yield Approach(*intercepts(np.exp(-_EXPONENTS[:, None] * far), y, weights), len(x), 3, "power")
     shifts = np.geomspace(_NEAREST, max(x[0] + _FARTHEST, 2 * _NEAREST), _SHIFTS)
     for order in range(1, num_weights):
         levels = y + order / (far + shifts[:, None])
         values = levels @ weights / weights.sum()
         misfits = (levels - values[:, None]) ** 2 @ weights
-        yield _Fit(values, np.full_like(values, alone), misfits, len(x), 2, "logarithm")
+        yield Approach(values, np.full_like(values, alone), misfits, len(x), 2, "logarithm")
