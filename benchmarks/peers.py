@@ -19,7 +19,6 @@ made it has changed.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -31,12 +30,10 @@ import torch
 from torch import Tensor
 
 import singulab as sl
+from benchmarks.adapters import Peer, Task, loss_of, peers, versions
+from benchmarks.book import Book, digest, sampler
 from singulab.cli.bench import BenchConfig
 from singulab.zoo import CASES, NetworkCase
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
-from adapters import Peer, Task, loss_of, peers, versions
-from book import Book, digest, sampler
 
 LOCALIZATION = 100.0
 # Lau et al. (2023), arXiv:2308.12108, for networks of this size, and the instructions of canonical-interp. Their

@@ -11,7 +11,6 @@ Gold equilibrated if the mean of (w − w*)·∇U/d is within 2 % of 1 and R-hat
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ import numpy as np
 from torch import Tensor
 
 import singulab as sl
+from benchmarks.book import Book, digest, sampler
 from singulab.cli.bench import BenchConfig
 from singulab.estimate.diagnostics import mcse, rhat
 from singulab.rng import Purpose
@@ -30,9 +30,6 @@ from singulab.sample.precondition import Identity, Preconditioner
 from singulab.sample.run import Simulation
 from singulab.zoo import CASES, ReluNetwork
 from singulab.zoo.relu_network import PUBLISHED
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
-from book import Book, digest, sampler
 
 FAR_OFF = 3.0  # combined errors
 VIRIAL, RHAT = 0.02, 1.02  # of gold

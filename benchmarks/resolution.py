@@ -12,22 +12,19 @@ A network is done if every passing point is within 4 of its errors of quadrature
 Finished points stand in ``runs``, one line each: a call that was cut off goes on where it stood.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import singulab as sl
+from benchmarks.book import Book, sampler
 from singulab.cli.bench import BenchConfig
 from singulab.estimate import limit
 from singulab.estimate.limit import Limit
 from singulab.estimate.llc import Estimate
 from singulab.zoo import CASES, PolynomialNetwork
 from singulab.zoo.polynomial_network import PUBLISHED_SGLD
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
-from book import Book, sampler
 
 FAR_OFF = 4.0  # errors
 WRONG = 0.1  # of λ

@@ -37,14 +37,12 @@ from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import fully_shard
 
 import singulab as sl
+from benchmarks.book import sampler
 from singulab.cli.bench import BenchConfig
 from singulab.files import write_json
 from singulab.sample import KERNELS
 from singulab.settings import Settings
 from singulab.zoo.deep_linear import DeepLinear
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
-from book import sampler
 
 # Vectors of all selected weights that are alive at once, per chain: what docs/scaling.md promises.
 PROMISED = {

@@ -17,13 +17,11 @@ above what the process held before, over building and the first steps.
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -32,16 +30,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import singulab as sl
+from benchmarks.adapters import Peer, Task, loss_of, peers, versions
+from benchmarks.turns import Held, Ratio, Runner, alternate, ratio_of, torch_threads
 from singulab.cli.bench import FOLDER, BenchConfig
 from singulab.files import write_atomic
 from singulab.sample import KERNELS
 from singulab.sample.precondition import Diagonal, Eigenbasis, Identity, Preconditioner
 from singulab.sample.run import LOOK_EVERY, Simulation
 from singulab.zoo import DeepLinear, attention_only_transformer, multilayer_perceptron
-
-sys.path.insert(0, str(Path(__file__).parent))  # benchmarks are files, not a package
-from adapters import Peer, Task, loss_of, peers, versions
-from turns import Held, Ratio, Runner, alternate, ratio_of, torch_threads
 
 LOCALIZATION = 100.0
 STEP_SIZE = 1e-9  # chains stay where they are; the arithmetic does not care

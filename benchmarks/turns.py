@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import torch
-from adapters import Peer, Rows, Task
 from torch.utils.data import DataLoader
+
+from benchmarks.adapters import Peer, Rows, Task
 
 
 @dataclass

@@ -92,7 +92,6 @@ def test_outside_a_checkout_bench_says_where_to_run(tmp_path, monkeypatch, capsy
 def load(monkeypatch):
     """A benchmark of this repository, or a module beside them."""
     monkeypatch.chdir(REPOSITORY)
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     return bench._load
 
 

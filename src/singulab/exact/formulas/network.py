@@ -21,8 +21,8 @@ def vandermonde(num_hidden: int, *, num_outputs: int = 1, period: int = 1) -> RL
 
     Source: M. Aoyagi, "A Bayesian learning coefficient of generalization error and Vandermonde matrix-type
         singularities", Communications in Statistics (2010), as cited elsewhere, not looked up. Proved by algebra here
-        for M = 1 up to H = 3 and Q = 3, and for M = 2 up to H = 2; beyond that it rests on the citation, and algebra
-        confirms it as an upper bound in the cases that were tried (H = 3 with M = 2, H = 4).
+        for M = 1 up to H = 3 and Q = 3, for M = 1, H = 4, Q = 2 (tanh), and for M = 2 up to H = 2; beyond that it rests
+        on the citation, and algebra confirms it as an upper bound for H = 3 with M = 2.
 
     Example:
         >>> vandermonde(2).value
