@@ -25,7 +25,7 @@ from benchmarks.book import Book, digest, sampler
 from singulab.cli.bench import BenchConfig
 from singulab.estimate.diagnostics import mcse, rhat
 from singulab.rng import Purpose
-from singulab.sample import curvature
+from singulab.sample import curvature, spread
 from singulab.sample.precondition import Identity, Preconditioner
 from singulab.sample.run import Simulation
 from singulab.zoo import CASES, ReluNetwork
@@ -36,8 +36,10 @@ VIRIAL, RHAT = 0.02, 1.02  # of gold
 TURNS = (
     1.4,
     2.0,
+    2.0,
     4.0,
-)  # length of a trajectory in whitened units, stage by stage; the last is kept
+    4.0,
+)  # length of a trajectory in whitened units, by stage; the last is kept
 FIRST_STEP = 0.003  # ε
 WINDOW, NUM_WINDOWS, ACCEPTANCE = 2, 5, 0.8  # of the tuning of each stage
 BURN_IN = 0.2  # of the trajectories that are kept
@@ -203,9 +205,10 @@ def gold(
     """λ̂ by preconditioned Hamiltonian Monte Carlo on all data in float32.
 
     The chains first spread by underdamped Langevin dynamics on minibatches, for a hundredth of the cost, until the
-    virial is that of the posterior. The preconditioner is that of the automatic sampler, from Gauss–Newton curvature
-    where the chains stand, made anew in each stage of the tuning and frozen after. Neither decides where the accepted
-    chains end, only how fast they get there.
+    virial is that of the posterior; after each stage of the tuning, on all data, displacements are stretched until it
+    is, as the automatic sampler does in warm-up. The preconditioner is that of the automatic sampler too, from
+    Gauss–Newton curvature where the chains stand, made anew in each stage of the tuning and frozen after. None of this
+    decides where the accepted chains end, only how fast they get there.
     """
     start = time.process_time()
     function, center = case.exact_loss()
@@ -215,7 +218,7 @@ def gold(
         num_data=case.num_data,
         localization=localization,
     )
-    simulation = _tuned(case, potential, config)
+    simulation = _tuned(case, potential, config, told)
     while True:
         simulation.advance(simulation.step + 10)
         trace = simulation.trace()
@@ -263,7 +266,9 @@ def _spread(
     return simulation.position
 
 
-def _tuned(case: ReluNetwork, potential: sl.LocalPotential, config: Config) -> Simulation:
+def _tuned(
+    case: ReluNetwork, potential: sl.LocalPotential, config: Config, told: Callable[[str], None]
+) -> Simulation:
     """Chains that have spread, with a preconditioner and a step that are accepted 80 % of the time."""
     curved = sl.LocalPotential.of(
         case.model(),
@@ -301,13 +306,26 @@ def _tuned(case: ReluNetwork, potential: sl.LocalPotential, config: Config) -> S
     log_step = math.log(FIRST_STEP)
     for stage, turn in enumerate(TURNS):
         scale = basis(simulation, STRETCHES + stage)
-        settled = []
+        settled, found = [], []
         for window in range(NUM_WINDOWS):
             simulation.restart(kernel(turn), simulation.position)
             simulation.advance(simulation.step + WINDOW)
-            acceptance = float(simulation.trace()["acceptance"].mean())
+            trace = simulation.trace()
+            acceptance = float(trace["acceptance"].mean())
             log_step += 2.5 * (acceptance - ACCEPTANCE) / (1 + 0.3 * window)
             settled.append(log_step)
+            quantities = trace["virial"], trace["radius_squared"], trace.energy
+            found.append([float(quantity.mean()) for quantity in quantities])
         log_step = sum(settled[-3:]) / 3
+        virial, radius_squared, energy = (
+            sum(column) / 3 for column in zip(*found[-3:], strict=True)
+        )
+        factor = spread.wanted(potential, virial, radius_squared, 0.0)
+        position, factor, _ = spread.stretch(
+            curved, simulation.position, factor, energy, feed, [list(range(config.gold_chains))],
+            step=2000 * STRETCHES + stage,
+        )  # fmt: skip
+        told(f"γ = {potential.localization:g}: virial {virial:.3f}, stretched by {factor:.3f}")
+        simulation.restart(kernel(turn), position)
     simulation.restart(kernel(TURNS[-1]), simulation.position)
     return simulation

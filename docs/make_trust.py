@@ -516,12 +516,12 @@ LIMITS = """
   order says (joined-105: eight layers of rank 2 beside tanh units). The two step sizes show it, and the error bar is
   then wide; with `labels="model"` there is no such noise.
 - **γ = 1 on small networks.** The posterior is then wide beside w\\*, its slow directions hardly turn over within
-  16 000 gradient units, and the table above shows intervals that hold in 75 % of 28 runs: an error of a few per cent is
-  told as 1 to 2 %. A larger γ, or a larger `max_gradients`, mends it.
+  16 000 gradient units, and the table above shows how few of its intervals hold: an error of a few per cent is told as
+  1 to 2 %. A larger γ, or a larger `max_gradients`, mends it.
 - **Small batches and wide networks.** In the networks of one tanh layer with 31 000 weights or more (batches of 16)
-  momentum excites the stiffest directions in bursts: the variance of the energy is 20 to 30 times λ̂. Its mean is
-  hardly touched. Production then begins anew at a tenth of the speed, where the ratio is some 5 to 9, with an error
-  that no longer excludes 1.3.
+  momentum excites the stiffest directions in bursts: the variance of the energy is many times λ̂. Its mean is hardly
+  touched. Production then begins anew at a tenth of the speed, where the ratio is smaller, and its error no longer
+  excludes that of a posterior.
 - **No deep linear network above 5 005 weights is among the fresh ones**: long exact runs for their true values were
   too dear. P11, with 6 000 weights, is among the tuned ones.
 """
