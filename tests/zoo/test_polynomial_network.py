@@ -104,6 +104,16 @@ def test_the_gradient_at_the_center_is_finite_and_zero():
         assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
+def test_beyond_the_largest_number_the_loss_is_no_finite_number_and_nothing_is_warned_of():
+    # Warnings are errors here. A trajectory that flies off gets there.
+    function, _ = CASES["polynomial-2-2"].exact_loss()
+    w = torch.tensor([[1e200, -1e200]], dtype=torch.float64, requires_grad=True)
+    value = function({"w": w})
+    value.sum().backward()
+    assert not torch.isfinite(value).any()
+    assert not torch.isfinite(w.grad).any()
+
+
 def test_impossible_networks_are_refused():
     with pytest.raises(ValueError, match="power"):
         type(POLYNOMIAL_NETWORKS[0])(name="linear", power=1, num_layers=2)

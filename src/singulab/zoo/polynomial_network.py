@@ -79,7 +79,9 @@ class _SquaredCoefficients(torch.autograd.Function):
     def forward(
         ctx: Any, first: Tensor, second: Tensor, power: int, num_layers: int
     ) -> Float[Tensor, " chain"]:
-        value, *slopes = _value_and_slopes(first.numpy(), second.numpy(), power, num_layers)
+        # Beyond the largest number K is infinite or NaN, as in torch without a warning; samplers turn back there.
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, *slopes = _value_and_slopes(first.numpy(), second.numpy(), power, num_layers)
         ctx.slopes = [torch.from_numpy(slope) for slope in slopes]
         return torch.from_numpy(value)
 
