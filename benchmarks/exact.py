@@ -1,6 +1,6 @@
 """Learning coefficients by algebra: how many are proved, how fast, and that every certificate replays.
 
-    singulab bench exact                              # everything, and the record; about half an hour on one core
+    singulab bench exact                              # everything, and the record; about an hour on one core
     singulab bench exact --groups table random        # some groups
     singulab bench exact --shard 0/4                  # every fourth question; rows are shared through --folder
 

@@ -210,15 +210,15 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a potential with data": (
         {"model": QUADRATIC, "nbeta": 3.0, "batch_size": 4},
         ValueError,
-        "a LocalPotential fixes data, nbeta, batch_size itself; leave it out",
+        "a LocalPotential fixes data, loss, nbeta, batch_size itself; leave it out",
     ),
     "a potential with other settings": (
-        {"model": QUADRATIC, "data": None, "settings": CALIBRATED},
+        {"model": QUADRATIC, "data": None, "loss": "cross_entropy", "settings": CALIBRATED},
         ValueError,
         r"the settings fix .* = 7\.0, the potential has 20\.0",
     ),
     "a potential with other labels": (
-        {"model": QUADRATIC, "data": None, "labels": "model"},
+        {"model": QUADRATIC, "data": None, "loss": "cross_entropy", "labels": "model"},
         ValueError,
         "the settings have labels='model', the potential has labels='data'",
     ),

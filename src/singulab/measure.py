@@ -117,6 +117,7 @@ def measure(
     if isinstance(model, LocalPotential):
         told = {
             "data": data,
+            "loss": None if loss == "cross_entropy" else loss,
             "weights": weights,
             "units": units,
             "nbeta": nbeta,

@@ -26,7 +26,7 @@ class Measurement:
     unit: str  # what n counts
     nbeta: float
     localization: float  # γ
-    effective_localization: float  # γ_eff = (d − nβ E[δ·∇L])/E|δ|²: the γ at which the value holds
+    effective_localization: float  # γ_eff = (d − nβ E[δ·∇L])/E|δ|²: where the value holds
     radius: float  # √E|w − w*|²
     relative_radius: float | None  # divided by |w*|; None if w* = 0
     num_weights: int

@@ -62,6 +62,11 @@ def test_temperature_slope_recovers_lambda_whatever_the_loss_at_the_center() -> 
     assert abs(estimate.value - 0.75) < SIGMA * estimate.mcse
 
 
+def test_a_slope_of_a_single_trace_is_refused(unchecked: None) -> None:
+    with pytest.raises(TypeError, match="several traces, got one"):
+        llc_slope(trace_of(np.ones((4, 20))))
+
+
 def test_extrapolation_takes_off_noise_bias_that_the_prediction_gets_wrong_by_a_fifth() -> None:
     generator = np.random.default_rng(1)
     predicted = np.array([1.0, 1.0, 0.5, 0.5])[:, None] * np.ones((4, 20_000))

@@ -169,3 +169,10 @@ def test_unknown_kernels_and_missing_steps_are_named() -> None:
         sl.sample(quadratic(), "sgld")
     with pytest.raises(ValueError, match="belongs to the kernel"):
         sl.sample(quadratic(), sl.SGLD(step_size=0.1), step_size=0.1)
+
+
+@pytest.mark.parametrize("name", sorted(set(KERNELS) - {"elliptical_slice"}))
+@pytest.mark.parametrize("step_size", [0.0, -1e-3, float("nan"), float("inf"), [1e-3, -1.0], "1"])
+def test_a_step_that_is_none_is_refused(unchecked: Any, name: str, step_size: Any) -> None:
+    with pytest.raises(ValueError, match="step_size must be above 0 and finite, got"):
+        sl.sample(quadratic(), KERNELS[name](step_size=step_size), num_chains=2, num_draws=2)

@@ -266,9 +266,12 @@ def llc_slope(traces: Sequence[Trace], *, burn_in: int = 0) -> Estimate:
         burn_in: draws to drop from the start of every chain.
 
     Raises:
+        TypeError: a single trace.
         ValueError: fewer than two temperatures, or another γ or w*.
         DivergedError: some chain has a non-finite loss.
     """
+    if isinstance(traces, Trace):
+        raise TypeError("llc_slope needs several traces, got one; see llc for a single trace.")
     if len({trace.nbeta for trace in traces}) < 2:
         raise ValueError("llc_slope needs traces at two or more different nβ.")
     if len({trace.localization for trace in traces}) > 1:

@@ -4,6 +4,7 @@ A :class:`Simulation` holds everything that the next step depends on, so it can 
 continued with bitwise the same draws.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -366,6 +367,9 @@ def sample(
 
     Returns:
         The trace. Chains that diverged are in it, marked in ``trace.dead_chains``.
+
+    Raises:
+        ValueError: a number out of its range, a kernel that is not known.
     """
     from singulab.sample import KERNELS
 
@@ -383,9 +387,16 @@ def sample(
         if step_size is not None:
             raise ValueError("step_size belongs to the kernel; give one or the other.")
         chosen = kernel
+    _check_step_size(chosen.step_size)
     with potential.landscape.ready():
         simulation = Simulation(
             potential, chosen, num_chains=num_chains, seed=seed, stacked=stacked
         )
         simulation.advance(num_draws)
     return simulation.trace()
+
+
+def _check_step_size(step_size: float | Sequence[float]) -> None:
+    steps: Any = [step_size] if isinstance(step_size, int | float | str) else step_size
+    if not all(isinstance(one, int | float) and 0 < one < math.inf for one in steps):
+        raise ValueError(f"step_size must be above 0 and finite, got {step_size!r}.")
