@@ -108,6 +108,10 @@ def test_a_mixture_of_two_coins():
         (lambda: from_model("tanh(x)*tanh(a*x)", ["a"], ["x"], "0"), "no sum"),
         (lambda: from_model("tanh(a*x) + sin(a*x)", ["a"], ["x"], "0"), "one activation"),
         (lambda: from_model("a*x", ["a", "x"], ["x"], "0"), "share a name"),
+        (lambda: from_model("a*x", ["a", "a"], ["x"], "0"), "parameters .* repeated: a"),
+        (lambda: from_model("a*x", ["a"], ["x", "x"], "0"), "inputs .* repeated: x"),
+        (lambda: from_model("pi*a*x", ["a", "pi"], ["x"], "0"), "pi is no rational"),
+        (lambda: from_model("((a + 1)^60)^60*x", ["a"], ["x"], "x"), "degree"),
         (lambda: from_model("a*x", ["a"], ["x"], "b"), "inputs only"),
         (lambda: from_model(["a*x"], ["a"], ["x"], ["0", "0"]), "1 outputs and the truth 2"),
         (lambda: from_model("c*x", ["a"], ["x"], "0"), "'c' is unknown"),
@@ -117,3 +121,26 @@ def test_a_mixture_of_two_coins():
 def test_models_that_are_none_are_told(ask, told, unchecked):
     with pytest.raises(ValueError, match=told):
         ask()
+
+
+@pytest.mark.parametrize(
+    "ask, told",
+    [
+        (lambda: from_model("a*x", ["a"], ["x"], None), "truth must be a text.*got None"),
+        (lambda: from_model(None, ["a"], ["x"], "0"), "f must be a text.*got None"),
+        (lambda: from_model("a*x", None, ["x"], "0"), "parameters must be a list of names.*None"),
+        (lambda: from_model("a*x", ["a"], [1], "0"), "inputs must be a list of names"),
+        (lambda: from_model("a*x", ["a"], ["x"], "0", at=[1]), "at must be a mapping"),
+        (lambda: from_model("a*x", ["a"], ["x"], "0", domain="a>=0"), "domain must be a mapping"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(ask, told, unchecked):
+    with pytest.raises(TypeError, match=told):
+        ask()
+
+
+def test_a_model_of_sympy_is_read():
+    import sympy
+
+    a, b, x = sympy.symbols("a b x")
+    assert replayed(from_model(a * sympy.tanh(b * x), [a, b], [x], 0)) == ("1/2", 2)

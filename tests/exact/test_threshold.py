@@ -146,6 +146,14 @@ def test_a_point_other_than_the_origin(loss, at, value, multiplicity):
         (lambda: rlct("+".join(f"x{i}^2" for i in range(200))), "200 variables"),
         (lambda: rlct("(a+b+c+d+e+f)^60"), "too many terms"),
         (lambda: rlct("x^1000"), "0 to 60"),
+        (lambda: rlct("((x+1)^60)^60*x^2 + y^2"), "highest total degree is 600"),
+        (lambda: rlct("x^2 + (((9^60)^60)^60)^60"), "digits"),
+        (lambda: rlct("+".join(["x"] * 2_000)), "nested too deeply"),
+        (lambda: rlct("x^2*(y^2 + 1)^60", time_limit=1e-9), "time_limit"),
+        (lambda: rlct("pi^2*x^2"), "pi is no rational"),
+        (lambda: rlct("π*x^2"), "pi is no rational"),
+        (lambda: rlct("x^2", prior="pi*x"), "pi is no rational"),
+        (lambda: rlct("x^2", domain={"x": "01"}), "pair"),
         (lambda: rlct("__import__('os').getcwd()"), "no polynomial"),
     ],
 )
@@ -162,6 +170,41 @@ def test_sympy_expressions_are_read():
     assert rlct_of_ideal([x * y, x**2]).value == rlct_of_ideal(["x*y", "x^2"]).value
     with pytest.raises(ValueError, match="float"):
         rlct(0.3 * x**2)
+    assert rlct(x**2 * y**2, {x: 0, y: 1}).multiplicity == 1
+
+
+@pytest.mark.parametrize("name", ["pi", "E", "GoldenRatio", "EulerGamma", "I", "oo", "zoo", "nan"])
+def test_constants_of_sympy_are_no_variables(name):
+    import sympy
+
+    loss = sympy.Mul(getattr(sympy, name), sympy.Symbol("x") ** 2, evaluate=False)
+    with pytest.raises(ValueError, match=f"{name} is no rational number"):
+        rlct(loss)
+
+
+@pytest.mark.parametrize(
+    "ask, told",
+    [
+        (lambda: rlct("x^2", at="x=1"), r"at must be a mapping such as \{'x': 1\}, got 'x=1'"),
+        (lambda: rlct("x^2", at=[1]), "at must be a mapping"),
+        (lambda: rlct("x^2", domain="x>=0"), "domain must be a mapping"),
+        (lambda: rlct_of_ideal(["x"], at="x=1"), "at must be a mapping"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(ask, told, unchecked):
+    with pytest.raises(TypeError, match=told):
+        ask()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["((x+1)^60)^60*x^2+y^2", "(((x+1)^60)^60)^4*x^2", "(a+b+c+d)^50*(a+b+c-d)^50*x^2"],
+)
+def test_reading_ends_with_the_time_too(loss):
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="degree|time_limit|too many terms"):
+        rlct(loss, time_limit=0.5)
+    assert time.monotonic() - start < 1.5
 
 
 HARD = (

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _THREAD = (
     threading.local()
@@ -31,6 +32,16 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.end = time.monotonic() + seconds
+
+    @classmethod
+    def after(cls, time_limit: Any) -> "Deadline":
+        """The deadline of a call with a ``time_limit``, from now on."""
+        number = isinstance(time_limit, int | float) and not isinstance(time_limit, bool)
+        if not number or not time_limit > 0:
+            raise ValueError(
+                f"time_limit must be a positive number of seconds, got {time_limit!r}."
+            )
+        return cls(float(time_limit))
 
     @property
     def left(self) -> float:

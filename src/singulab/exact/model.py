@@ -14,6 +14,7 @@ from math import factorial
 from typing import Any, NamedTuple
 
 from singulab.exact.activation import BIASED, ODD, odd_coefficient, tanh_polynomials
+from singulab.exact.deadline import Deadline
 from singulab.exact.parse import (
     NotAPolynomialError,
     Rational,
@@ -21,10 +22,11 @@ from singulab.exact.parse import (
     names,
     rational,
     read,
+    reading,
     times,
 )
 from singulab.exact.polynomial import Exponents
-from singulab.exact.problem import Interval, of_polynomials
+from singulab.exact.problem import Interval, mapping, of_polynomials
 from singulab.exact.result import RLCT
 from singulab.exact.threshold import solve
 
@@ -46,9 +48,9 @@ class _Parts(NamedTuple):
 
 
 def from_model(
-    f: str | Sequence[str],
-    parameters: Sequence[str],
-    inputs: Sequence[str],
+    f: Any,
+    parameters: Sequence[Any],
+    inputs: Sequence[Any],
     truth: Any,
     *,
     at: Mapping[str, Any] | None = None,
@@ -74,7 +76,8 @@ def from_model(
         time_limit: seconds.
 
     Raises:
-        ValueError: f is of no supported kind, or the parameter does not realise the truth.
+        ValueError: f is of no supported kind, a name is repeated, or the parameter does not realise the truth.
+        TypeError: an argument is of another kind than told above.
 
     Source: M. Aoyagi and S. Watanabe, Neural Networks 18 (2005); S. Watanabe (2009), chapter 7.
 
@@ -83,14 +86,44 @@ def from_model(
         >>> str(found.value), found.multiplicity
         ('1/2', 2)
     """
-    point = {name: rational(value, f"The value of {name}") for name, value in (at or {}).items()}
-    special = [*(domain or {}), *(names(read(prior)) if prior is not None else [])]
-    generators, point = ideal_of_model(f, parameters, inputs, truth, point, special)
-    return solve(of_polynomials(parameters, generators, point, domain, prior), time_limit)
+    deadline = Deadline.after(time_limit)
+    parameters = _names(parameters, "parameters")
+    inputs = _names(inputs, "inputs")
+    values = {} if at is None else mapping(at, "at", "{'a': 1}")
+    domain = {} if domain is None else mapping(domain, "domain", "{'a': (0, None)}")
+    with reading(deadline):
+        point = {name: rational(value, f"The value of {name}") for name, value in values.items()}
+        special = [*domain, *(names(read(prior)) if prior is not None else [])]
+        generators, point = ideal_of_model(f, parameters, inputs, truth, point, special)
+        problem = of_polynomials(parameters, generators, point, domain, prior)
+    return solve(problem, deadline)
+
+
+def _names(given: Any, what: str) -> list[str]:
+    """Names that differ."""
+    if not isinstance(given, Sequence) or not all(
+        isinstance(name, str) or hasattr(name, "free_symbols") for name in given
+    ):
+        raise TypeError(f"{what} must be a list of names such as ['a', 'b'], got {given!r:.60}.")
+    found = [str(name) for name in given]
+    if repeated := sorted({name for name in found if found.count(name) > 1}):
+        raise ValueError(f"The {what} must differ, but these are repeated: {', '.join(repeated)}.")
+    return found
+
+
+def _texts(given: Any, what: str) -> list[Any]:
+    """One expression or several, as a list."""
+    if isinstance(given, str | int | Fraction) or hasattr(given, "free_symbols"):
+        return [given]
+    if not isinstance(given, Sequence):
+        raise TypeError(
+            f"{what} must be a text such as 'a*tanh(b*x)', or a list of them, got {given!r:.60}."
+        )
+    return list(given)
 
 
 def ideal_of_model(
-    f: str | Sequence[str],
+    f: Any,
     parameters: Sequence[str],
     inputs: Sequence[str],
     truth: Any,
@@ -103,8 +136,7 @@ def ideal_of_model(
     and b, and p_k is linear in the first. They take the places of a and b, unless one of these is ``fixed``.
     tanh(c) takes the place of a bias c.
     """
-    outputs = [f] if isinstance(f, str) else list(f)
-    truths = [truth] if isinstance(truth, str | int | Fraction) else list(truth)
+    outputs, truths = _texts(f, "f"), _texts(truth, "truth")
     if len(truths) != len(outputs):
         raise ValueError(
             f"The model has {len(outputs)} outputs and the truth {len(truths)}; they must agree."
@@ -138,7 +170,7 @@ def ideal_of_model(
 
 def _told(truth: Any, inputs: Sequence[str], variables: Sequence[str]) -> _Parts:
     """The truth, of inputs alone."""
-    syntax = read(str(truth))
+    syntax = read(truth if not isinstance(truth, float) else str(truth))
     if strange := [name for name in names(syntax) if name not in inputs]:
         raise ValueError(f"The truth may contain inputs only, got {', '.join(strange)}.")
     return _parts(syntax, variables)

@@ -2,21 +2,42 @@
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
+from singulab.exact.deadline import Deadline, TimeUpError, tick
 from singulab.exact.polynomial import Exponents, Polynomial, from_mapping
 
 Rational = dict[Exponents, Fraction]
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _HIGHEST = 60  # power in the input
+_HIGHEST_DEGREE = 600  # of what is multiplied out
 _MOST_TERMS = 20_000
+_LONGEST_NUMBER = 4000  # digits; Python writes no more than 4300
+_CONSTANTS = ("pi", "π")  # names that nobody means as variables
 
 
 class NotAPolynomialError(ValueError):
     """The input is no polynomial with rational coefficients."""
+
+
+@contextmanager
+def reading(deadline: Deadline) -> Iterator[None]:
+    """A block in which polynomials are read: it ends with an error when the time is up."""
+    try:
+        with deadline.guard():
+            yield
+    except TimeUpError:
+        raise NotAPolynomialError(
+            "The time was up before the polynomial was multiplied out; give a larger time_limit, or fewer terms."
+        ) from None
+    except RecursionError:
+        raise NotAPolynomialError(
+            "The polynomial is nested too deeply to be read; write it with fewer terms."
+        ) from None
 
 
 def read(expression: Any) -> ast.expr:
@@ -28,6 +49,8 @@ def read(expression: Any) -> ast.expr:
             f"A polynomial is wanted, as text such as '(x*y)^2 + z^4' or as a sympy expression; "
             f"got {type(expression).__name__}."
         )
+    if not isinstance(expression, str | int | Fraction):
+        _refuse_constants(expression)
     text = str(expression).strip()
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
     text = text.replace("·", "*").replace("−", "-").replace("^", "**")
@@ -42,6 +65,24 @@ def read(expression: Any) -> ast.expr:
         ) from None
 
 
+def _refuse_constants(expression: Any) -> None:
+    """An error if a sympy expression contains a number that is not rational."""
+    from sympy import Basic, I, NumberSymbol, nan, oo, zoo
+
+    atoms = expression.atoms() if isinstance(expression, Basic) else set()
+    if strange := [
+        str(a) for a in atoms if isinstance(a, NumberSymbol) or a in (I, oo, -oo, zoo, nan)
+    ]:
+        raise NotAPolynomialError(_irrational(min(strange)))
+
+
+def _irrational(name: str) -> str:
+    return (
+        f"{name} is no rational number, and coefficients must be rational; give a variable that is meant another "
+        f"name."
+    )
+
+
 def names(syntax: ast.expr) -> list[str]:
     """The variables that occur, in alphabetical order."""
     called = {
@@ -49,11 +90,15 @@ def names(syntax: ast.expr) -> list[str]:
         for n in ast.walk(syntax)
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
     }
-    return sorted({n.id for n in ast.walk(syntax) if isinstance(n, ast.Name)} - called)
+    found = {n.id for n in ast.walk(syntax) if isinstance(n, ast.Name)} - called
+    if found.intersection(_CONSTANTS):
+        raise NotAPolynomialError(_irrational("pi"))
+    return sorted(found)
 
 
 def expand(syntax: ast.expr, variables: Sequence[str]) -> Rational:
     """The polynomial, multiplied out."""
+    tick()
     size = len(variables)
     zero = (0,) * size
     if isinstance(syntax, ast.Constant):
@@ -67,6 +112,8 @@ def expand(syntax: ast.expr, variables: Sequence[str]) -> Rational:
             raise NotAPolynomialError(f"{value!r} is no rational number.")
         return {zero: Fraction(value)} if value else {}
     if isinstance(syntax, ast.Name):
+        if syntax.id in _CONSTANTS:
+            raise NotAPolynomialError(_irrational("pi"))
         if syntax.id not in variables:
             raise NotAPolynomialError(
                 f"The symbol {syntax.id!r} is unknown; the variables are {', '.join(variables)}."
@@ -92,6 +139,7 @@ def _operation(syntax: ast.BinOp, variables: Sequence[str]) -> Rational:
             raise NotAPolynomialError(
                 f"{_short(ast.unparse(syntax))!r}: a power must be a whole number from 0 to {_HIGHEST}."
             )
+        _refuse_degree(_degree(left) * int(exponent))
         result: Rational = {(0,) * len(variables): Fraction(1)}
         for _ in range(int(exponent)):
             result = times(result, left)
@@ -138,16 +186,37 @@ def squares(syntax: ast.expr, variables: Sequence[str]) -> list[Rational] | None
 
 def times(p: Mapping[Exponents, Fraction], q: Mapping[Exponents, Fraction]) -> Rational:
     """The product of two polynomials."""
+    _refuse_degree(_degree(p) + _degree(q))
     if len(p) * len(q) > 50 * _MOST_TERMS:
         raise NotAPolynomialError("The polynomial has too many terms when it is multiplied out.")
     total: Rational = {}
     for a, c in p.items():
+        tick()
         for b, d in q.items():
             e = tuple(i + j for i, j in zip(a, b, strict=True))
             total[e] = total.get(e, Fraction(0)) + c * d
     if len(total) > _MOST_TERMS:
         raise NotAPolynomialError("The polynomial has too many terms when it is multiplied out.")
+    bits = max(
+        (max(c.numerator.bit_length(), c.denominator.bit_length()) for c in total.values()),
+        default=0,
+    )
+    if bits > _LONGEST_NUMBER * 3.32:
+        raise NotAPolynomialError(
+            f"A coefficient has more than {_LONGEST_NUMBER} digits when the polynomial is multiplied out."
+        )
     return {a: c for a, c in total.items() if c}
+
+
+def _degree(p: Mapping[Exponents, Fraction]) -> int:
+    return max(map(sum, p), default=0)
+
+
+def _refuse_degree(degree: int) -> None:
+    if degree > _HIGHEST_DEGREE:
+        raise NotAPolynomialError(
+            f"A polynomial of degree {degree} is not multiplied out; the highest total degree is {_HIGHEST_DEGREE}."
+        )
 
 
 def moved(

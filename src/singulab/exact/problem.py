@@ -84,11 +84,19 @@ class Problem:
         )
 
 
+def mapping(given: Any, what: str, example: str) -> dict[str, Any]:
+    """What is given by variable, as a dictionary from names."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} must be a mapping such as {example}, got {given!r:.60}.")
+    return {str(name): value for name, value in given.items()}
+
+
 def of_loss(
     expression: Any,
     at: Mapping[str, Any] | None,
     domain: Mapping[str, Interval] | None,
     prior: Any,
+    deadline: Deadline | None = None,
 ) -> Problem:
     """K as text or sympy expression; a sum of squares that is written as one becomes its ideal."""
     syntax = read(expression)
@@ -96,7 +104,7 @@ def of_loss(
     parts = squares(syntax, variables)
     whole = parts if parts is not None else [expand(syntax, variables)]
     problem = _problem(variables, whole, parts is None, at, domain, prior)
-    return _root(problem) if problem.principal else problem
+    return _root(problem, deadline or Deadline(1.0)) if problem.principal else problem
 
 
 def of_ideal(
@@ -130,7 +138,8 @@ def _problem(
             f"{len(variables)} variables are more than the {_MOST_VARIABLES} that are searched; a formula "
             f"(exact.formulas) may know the model."
         )
-    at, domain = dict(at or {}), dict(domain or {})
+    at = {} if at is None else mapping(at, "at", "{'x': 1}")
+    domain = {} if domain is None else mapping(domain, "domain", "{'x': (0, None)}")
     for name in (*at, *domain):
         if name not in variables:
             raise NotAPolynomialError(
@@ -174,6 +183,8 @@ def interval(given: Any, name: str) -> tuple[Fraction | None, Fraction | None]:
     """(low, high) with None for no bound."""
     try:
         low, high = given
+        if isinstance(given, str | Mapping | set):
+            raise TypeError
     except (TypeError, ValueError):
         raise ValueError(
             f"The domain of {name} must be a pair (low, high), None for no bound, got {given!r}."
@@ -212,11 +223,16 @@ def of_polynomials(
     return _problem(variables, polynomials, False, at, domain, prior)
 
 
-def _root(problem: Problem) -> Problem:
+def _root(problem: Problem, deadline: Deadline) -> Problem:
     """K = c·g² becomes the ideal (g)."""
-    try:
-        with Deadline(1.0).alarm():
-            root = factored_square(problem.generators[0])
-    except TimeUpError:
-        root = None
+    root = root_of(problem.generators[0], deadline)
     return problem if root is None else replace(problem, generators=(root,), principal=False)
+
+
+def root_of(k: Polynomial, deadline: Deadline) -> Polynomial | None:
+    """G with k = c·g², c > 0, if it is found within a second."""
+    try:
+        with deadline.sooner(1.0).alarm():
+            return factored_square(k)
+    except TimeUpError:
+        return None

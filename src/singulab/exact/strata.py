@@ -1,26 +1,47 @@
-"""The least learning coefficient over the zero set in a box.
+"""The least learning coefficient over the zero set in a closed box.
 
-The box is cut by the signs of its variables: each is near 0, positive, or negative, apart from 0 but bounded.
-On each part the search of a point goes through as it is, with the variables that are not near 0 in the part of
-torus coordinates: what is found there is the least over all their values.
+The box is cut by the signs of its variables: each is near 0, or positive, or negative, between 0 and its far end, or
+near this far end, which counts with the one side that is in the box. On each part the search of a point goes through
+as it is, with the variables between in the part of torus coordinates: what is found there is the least over all
+their values.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
+from math import prod
 from typing import Any
 
 from singulab.exact.cone import Cone
 from singulab.exact.deadline import Deadline, TimeUpError
 from singulab.exact.found import UNKNOWN, Found
-from singulab.exact.node import NOTHING, Node
-from singulab.exact.parse import NotAPolynomialError, expand, integral, moved, names, read, squares
-from singulab.exact.polynomial import Polynomial, take, to_json
-from singulab.exact.problem import Interval, interval
+from singulab.exact.node import NOTHING, Node, Pair
+from singulab.exact.parse import (
+    NotAPolynomialError,
+    expand,
+    integral,
+    moved,
+    names,
+    read,
+    reading,
+    squares,
+)
+from singulab.exact.polynomial import (
+    Polynomial,
+    TooLargeError,
+    constant,
+    mirrored,
+    scale,
+    substitute,
+    take,
+    to_json,
+    variable,
+)
+from singulab.exact.problem import Interval, interval, mapping, root_of
 from singulab.exact.result import RLCT, Bound, Stratum
 from singulab.exact.search import TIME_UP, Search
-from singulab.exact.zeros import factored_square, witness
+from singulab.exact.zeros import witness
 
 _MOST_PARTS = 3000
 
@@ -28,14 +49,15 @@ _MOST_PARTS = 3000
 def rlct_over(
     expression: Any, box: Mapping[str, Interval], *, prior: Any = None, time_limit: float = 10.0
 ) -> RLCT:
-    """The least (λ, m) over the zero set of K in a box, and the strata that the box was cut into.
+    """The least (λ, m) over the zero set of K in a closed box, and the strata that the box was cut into.
 
     The prior is positive on the box unless it is a monomial that vanishes somewhere. Zeros outside the box
     count for the lower bound only where they cannot be told apart from those inside.
 
     Args:
         expression: K as text or sympy expression, or a list of generators, K = Σ fᵢ².
-        box: (low, high) for each variable; None for no bound.
+        box: (low, high) for each variable, which belong to it; None for no bound. A zero on a face counts with
+            the side that is in the box.
         prior: a monomial that the prior behaves like where it vanishes.
         time_limit: seconds for all of the box; what was not searched by then stays a bound.
 
@@ -44,12 +66,21 @@ def rlct_over(
 
     Raises:
         ValueError: as in :func:`rlct`, or the zero set does not meet the box.
+        TypeError: the box is no mapping.
 
     Example:
         >>> found = rlct_over("(x*y)^2", {"x": (-1, 1), "y": (-1, 1)})
         >>> str(found.value), found.multiplicity, found.strata[0].where
         ('1/2', 2, 'x = 0, y = 0')
     """
+    deadline = Deadline.after(time_limit)
+    with reading(deadline):
+        asked = _asked(expression, mapping(box, "box", "{'x': (-1, 1)}"), prior, deadline)
+    return _search(asked, deadline)
+
+
+def _asked(expression: Any, box: Mapping[str, Any], prior: Any, deadline: Deadline) -> "Box":
+    """The ideal on the box."""
     several = not isinstance(expression, str) and isinstance(expression, Sequence)
     syntax = [read(e) for e in expression] if several else [read(expression)]
     variables = sorted({v for s in syntax for v in names(s)})
@@ -73,7 +104,7 @@ def rlct_over(
         raise NotAPolynomialError(
             "The polynomial is zero everywhere, so no learning coefficient exists."
         )
-    if principal and (root := factored_square(generators[0])) is not None:
+    if principal and (root := root_of(generators[0], deadline)) is not None:
         generators, principal = [root], False
     powers = [0] * len(variables)
     if prior is not None:
@@ -82,7 +113,14 @@ def rlct_over(
             raise ValueError(f"The prior must be a monomial such as x^2*y, got {str(prior)!r:.60}.")
         (exponents,) = density
         powers = [h if o == 0 else 0 for h, o in zip(exponents, origin, strict=True)]
-    return _search(variables, generators, principal, ends, origin, powers, time_limit)
+    return Box(
+        variables=tuple(variables),
+        generators=tuple(generators),
+        principal=principal,
+        ends=tuple(ends),
+        origin=tuple(origin),
+        powers=tuple(powers),
+    )
 
 
 def _origin(low: Fraction | None, high: Fraction | None) -> Fraction:
@@ -94,89 +132,192 @@ def _origin(low: Fraction | None, high: Fraction | None) -> Fraction:
     return Fraction(0)
 
 
-def _search(
-    variables: Sequence[str],
-    generators: list[Polynomial],
-    principal: bool,
-    ends: Sequence[tuple[Fraction | None, Fraction | None]],
-    origin: Sequence[Fraction],
-    powers: Sequence[int],
-    time_limit: float,
-) -> RLCT:
-    if (
-        not isinstance(time_limit, int | float)
-        or isinstance(time_limit, bool)
-        or not time_limit > 0
-    ):
-        raise ValueError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
-    scale = Fraction(1) if principal else Fraction(1, 2)
-    choices = []
-    for (low, high), o in zip(ends, origin, strict=True):
-        sides = [0]
-        sides += [1] if high is None or high > o else []
-        sides += [-1] if low is None or low < o else []
-        choices.append(sides)
-    count = 1
-    for sides in choices:
-        count *= len(sides)
-    if count > _MOST_PARTS:
-        raise ValueError(
-            f"The box falls into {count} parts by the signs of its {len(choices)} variables, more than the "
-            f"{_MOST_PARTS} that are searched; ask at points of it with rlct(…, at=…)."
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """An ideal on a closed box, seen from an origin in it.
+
+    A part of it is a sign for each variable: 0 near its origin, ±1 between that and the far end on this side,
+    ±2 at this far end.
+    """
+
+    variables: tuple[str, ...]
+    generators: tuple[Polynomial, ...]
+    principal: bool  # the one generator is K itself
+    ends: tuple[tuple[Fraction | None, Fraction | None], ...]
+    origin: tuple[Fraction, ...]
+    powers: tuple[int, ...]  # of the prior at the origin
+
+    def end(self, i: int, sign: int) -> Fraction | None:
+        """The far end of a variable on one side."""
+        return self.ends[i][sign > 0]
+
+    def sides(self) -> list[list[int]]:
+        """The signs that each variable takes, far ends left out."""
+        return [
+            [0] + [1] * (high is None or high > o) + [-1] * (low is None or low < o)
+            for (low, high), o in zip(self.ends, self.origin, strict=True)
+        ]
+
+    def far_faces(self, signs: Sequence[int]) -> list[list[int]]:
+        """What each variable of a part may do on the far faces beside it; one of them at least is at its far end."""
+        return [
+            [s, 2 * s] if s and self.end(i, s) is not None else [s] for i, s in enumerate(signs)
+        ]
+
+    def chart(self, signs: Sequence[int]) -> Node:
+        """The part as a chart: small at an end or at the origin, u between them."""
+        size = len(signs)
+        near = [i for i, s in enumerate(signs) if abs(s) != 1]
+        far = [i for i, s in enumerate(signs) if abs(s) == 1]
+        order = [*near, *far]
+        below = [i for i, s in enumerate(signs) if s < 0]
+        made = [mirrored(g, below) for g in self.generators]
+        conditions = []
+        for i, s in enumerate(signs):
+            end = self.end(i, s) if s else None
+            if end is None:
+                continue
+            reach = abs(end - self.origin[i])
+            left = {(0,) * size: reach.numerator} | scale(variable(i, size), -reach.denominator)
+            if abs(s) == 1:
+                conditions.append(take(left, order))
+            else:
+                made = [substitute(g, i, left, constant(reach.denominator, size)) for g in made]
+        node = Node(
+            kinds="".join("x" if signs[i] or self.origin[i] in self.ends[i] else "y" for i in near)
+            + "u" * len(far),
+            weights=tuple(Fraction(1 if signs[i] else self.powers[i] + 1) for i in near),
+            cone=Cone.orthant(len(near)),
+            generators=tuple(take(g, order) for g in made),
+            conditions=tuple(conditions),
+            principal=self.principal,
         )
-    deadline = Deadline(float(time_limit))
-    lower, upper = NOTHING, NOTHING
-    strata, told, reasons = [], [], []
-    known: dict[str, tuple[Any, Any, Any]] = {}
-    for signs in sorted(product(*choices), key=lambda s: (sum(map(abs, s)), [-x for x in s])):
-        node = part(generators, principal, ends, origin, powers, signs)
-        key = repr((node.kinds, node.weights, node.generators, node.conditions))
-        if key in known:
-            found = known[key]
-        else:
-            search = Search(deadline)
-            result = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
-            try:
-                with deadline.guard():
-                    result = search.explore(node, NOTHING)
-            except TimeUpError:
-                search.reasons.append(TIME_UP)
-            reasons.extend(search.reasons)
-            found = known[key] = (result.lower, result.upper, result.branch)
-        lower, upper = min(lower, found[0]), min(upper, found[1])
-        entry = {"signs": list(signs), "tree": found[2]}
+        return replace(node, witness=witness(node))
+
+    def where(self, signs: Sequence[int]) -> str:
+        """A part in words."""
+        return ", ".join(
+            f"{v} = {self.end(i, s)}" if abs(s) == 2 else f"{v} {'=><'[s]} {self.origin[i]}"
+            for i, (v, s) in enumerate(zip(self.variables, signs, strict=True))
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "variables": list(self.variables),
+            "origin": [str(o) for o in self.origin],
+            "box": [[None if e is None else str(e) for e in pair] for pair in self.ends],
+            "powers": list(self.powers),
+            "generators": [to_json(g) for g in self.generators],
+            "principal": self.principal,
+        }
+
+
+class _Sweep:
+    """Searches the parts of a box one after the other, and keeps the least bounds."""
+
+    def __init__(self, box: Box, deadline: Deadline) -> None:
+        self.box, self.deadline = box, deadline
+        self.lower, self.upper = NOTHING, NOTHING
+        self.strata: list[Stratum] = []
+        self.reasons: list[str] = []
+        self.told: list[dict[str, Any]] = []
+        self.count = 0  # of far faces
+        self._known: dict[str, tuple[Found, list[str]]] = {}
+
+    def part(self, signs: Sequence[int], node: Node) -> dict[str, Any]:
+        """One part; what the certificate says of it."""
+        scale_of = Fraction(1) if self.box.principal else Fraction(1, 2)
+        found, reasons = self._searched(node, NOTHING)
+        self.reasons.extend(reasons)
+        self.lower, self.upper = min(self.lower, found.lower), min(self.upper, found.upper)
+        entry = {"signs": list(signs), "tree": found.branch}
         if node.witness is not None:
             entry["witness"] = [str(x) for x in node.witness]
-        told.append(entry)
-        if found[0] != NOTHING:
-            where = ", ".join(
-                _where(v, o, s) for v, o, s in zip(variables, origin, signs, strict=True)
-            )
-            high_pair = None if found[1] == NOTHING else _bound(scale, found[1])
-            strata.append(Stratum(where, _bound(scale, found[0]), high_pair))
+        self.told.append(entry)
+        if found.lower != NOTHING:
+            high = None if found.upper == NOTHING else _bound(scale_of, found.upper)
+            self.strata.append(Stratum(self.box.where(signs), _bound(scale_of, found.lower), high))
+        return entry
+
+    def far_faces(self, entry: dict[str, Any]) -> None:
+        """The far faces beside a part.
+
+        A half-neighbourhood has no more volume than a whole one, so the part without its far ends bounds them from
+        below, for |K|. Only where that is not enough they are parts of their own.
+        """
+        choices = self.box.far_faces(entry["signs"])
+        more = prod(map(len, choices)) - 1
+        if not more:
+            return
+        node = replace(self.box.chart(entry["signs"]), conditions=(), principal=False)
+        found, reasons = self._searched(node, self.upper)
+        if found.lower < self.upper:
+            charts = self._charts(choices, more)
+            if not isinstance(charts, str):
+                self.count += more
+                for signs, chart in charts:
+                    self.part(signs, chart)
+                return
+            self.reasons.extend([*reasons, charts])
+        self.lower = min(self.lower, found.lower)
+        entry["beyond"] = found.branch
+
+    def _charts(
+        self, choices: Sequence[Sequence[int]], more: int
+    ) -> list[tuple[Sequence[int], Node]] | str:
+        """The charts of far faces, or why they are not searched."""
+        if self.count + more > _MOST_PARTS:
+            return f"the box has more than {_MOST_PARTS} far faces"
+        try:
+            with self.deadline.guard():
+                return [(s, self.box.chart(s)) for s in islice(product(*choices), 1, None)]
+        except TimeUpError:
+            return TIME_UP
+        except TooLargeError as error:
+            return str(error)
+
+    def _searched(self, node: Node, bound: Pair) -> tuple[Found, list[str]]:
+        """A chart searched, or one that was searched before."""
+        parts = (node.kinds, node.weights, node.generators, node.conditions, node.principal, bound)
+        key = repr(parts)
+        if key not in self._known:
+            search = Search(self.deadline)
+            found = Found(UNKNOWN, NOTHING, {"open": TIME_UP})
+            try:
+                with self.deadline.guard():
+                    found = search.explore(node, bound)
+            except TimeUpError:
+                search.reasons.append(TIME_UP)
+            self._known[key] = found, search.reasons
+        return self._known[key]
+
+
+def _search(box: Box, deadline: Deadline) -> RLCT:
+    sides = box.sides()
+    if (count := prod(map(len, sides))) > _MOST_PARTS:
+        raise ValueError(
+            f"The box falls into {count} parts by the signs of its {len(sides)} variables, more than the "
+            f"{_MOST_PARTS} that are searched; ask at points of it with rlct(…, at=…)."
+        )
+    sweep = _Sweep(box, deadline)
+    parts = sorted(product(*sides), key=lambda s: (sum(map(abs, s)), [-x for x in s]))
+    for entry in [sweep.part(signs, box.chart(signs)) for signs in parts]:
+        sweep.far_faces(entry)
+    lower, upper, reasons = sweep.lower, sweep.upper, sweep.reasons
     if lower == NOTHING:
         raise ValueError(
             "The zero set of K does not meet the box, so there is no learning coefficient."
         )
-    order = sorted(strata, key=lambda s: (s.lower.rlct, -(s.lower.multiplicity or 10**6)))
-    certificate: dict[str, Any] = {
-        "problem": {
-            "variables": list(variables),
-            "origin": [str(o) for o in origin],
-            "box": [[None if e is None else str(e) for e in pair] for pair in ends],
-            "powers": list(powers),
-            "generators": [to_json(g) for g in generators],
-            "principal": principal,
-        },
-        "parts": told,
-    }
+    order = sorted(sweep.strata, key=lambda s: (s.lower.rlct, -(s.lower.multiplicity or 10**6)))
+    certificate: dict[str, Any] = {"problem": box.to_json(), "parts": sweep.told}
     found_none = upper == NOTHING
     if found_none:
-        size = sum((Fraction(h + 1) for h in powers), Fraction(0))
+        size = sum((Fraction(h + 1) for h in box.powers), Fraction(0))
         upper = (max(size, lower[0]), -1)
         reasons.append("no point of the zero set was found in the box")
     proved = lower == upper and not found_none
-    floor, ceiling = _bound(scale, lower), _bound(scale, upper)
+    scale_of = Fraction(1) if box.principal else Fraction(1, 2)
+    floor, ceiling = _bound(scale_of, lower), _bound(scale_of, upper)
     if proved:
         certificate |= {"rlct": str(ceiling.rlct), "multiplicity": ceiling.multiplicity}
     best = next((s.where for s in order if s.upper == ceiling), "a part that is not resolved")
@@ -191,48 +332,6 @@ def _search(
     )
 
 
-def part(
-    generators: Sequence[Polynomial],
-    principal: bool,
-    ends: Sequence[tuple[Fraction | None, Fraction | None]],
-    origin: Sequence[Fraction],
-    powers: Sequence[int],
-    signs: Sequence[int],
-) -> Node:
-    """The chart where each variable, seen from its origin, is small, positive or negative."""
-    size = len(signs)
-    near = [i for i in range(size) if not signs[i]]
-    far = [i for i in range(size) if signs[i]]
-    flipped = [i for i in far if signs[i] < 0]
-    order = [*near, *far]
-    made = tuple(
-        take({a: -c if sum(a[i] for i in flipped) % 2 else c for a, c in g.items()}, order)
-        for g in generators
-    )
-    conditions = []
-    for k, i in enumerate(far):
-        low, high = ends[i]
-        end = high if signs[i] > 0 else low
-        if end is not None:
-            reach = abs(end - origin[i])
-            index = len(near) + k
-            axis = tuple(int(j == index) for j in range(size))
-            conditions.append({(0,) * size: reach.numerator, axis: -reach.denominator})
-    node = Node(
-        kinds="".join("x" if origin[i] in ends[i] else "y" for i in near) + "u" * len(far),
-        weights=tuple(Fraction(powers[i] + 1) for i in near),
-        cone=Cone.orthant(len(near)),
-        generators=made,
-        conditions=tuple(conditions),
-        principal=principal,
-    )
-    return replace(node, witness=witness(node))
-
-
-def _where(name: str, origin: Fraction, sign: int) -> str:
-    return f"{name} {'=><'[sign]} {origin}"
-
-
-def _bound(scale: Fraction, pair: Any) -> Bound:
+def _bound(scale_of: Fraction, pair: Pair) -> Bound:
     value, minus = pair
-    return Bound(scale * value, None if minus < -1000 else -minus)
+    return Bound(scale_of * value, None if minus < -1000 else -minus)

@@ -1,6 +1,7 @@
 """The learning coefficient of a polynomial at a point: search, bounds, certificate."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -8,6 +9,7 @@ from singulab.exact.cone import NewtonPolyhedron, TooManyFacesError
 from singulab.exact.deadline import Deadline, TimeUpError
 from singulab.exact.found import UNKNOWN, Found
 from singulab.exact.node import NOTHING, Node, Pair, newton_pair
+from singulab.exact.parse import reading
 from singulab.exact.problem import Interval, Problem, of_ideal, of_loss
 from singulab.exact.result import RLCT, Bound
 from singulab.exact.search import TIME_UP, Search
@@ -44,7 +46,9 @@ def rlct(
         ``status="proved"`` with a certificate that :func:`check` replays, or ``status="bounds"`` with reasons.
 
     Raises:
-        ValueError: not a polynomial, zero, negative near the point, not zero at the point, unknown symbols.
+        ValueError: not a polynomial, zero, negative near the point, not zero at the point, unknown symbols, or
+            not multiplied out within the time.
+        TypeError: ``at`` or ``domain`` is no mapping.
 
     Source: S. Watanabe, Algebraic Geometry and Statistical Learning Theory (2009); the recursion is proved in
     docs/exact.md.
@@ -53,7 +57,10 @@ def rlct(
         >>> str(rlct("(y^2 - x^3)^2").value)
         '5/12'
     """
-    return solve(of_loss(expression, at, domain, prior), time_limit)
+    deadline = Deadline.after(time_limit)
+    with reading(deadline):
+        problem = of_loss(expression, at, domain, prior, deadline)
+    return solve(problem, deadline)
 
 
 def rlct_of_ideal(
@@ -80,20 +87,18 @@ def rlct_of_ideal(
         >>> str(found.value), found.multiplicity
         ('1', 3)
     """
-    return solve(of_ideal(generators, at, domain, prior), time_limit)
+    deadline = Deadline.after(time_limit)
+    with reading(deadline):
+        problem = of_ideal(generators, at, domain, prior)
+    return solve(problem, deadline)
 
 
-def solve(problem: Problem, time_limit: float) -> RLCT:
+def solve(problem: Problem, deadline: Deadline) -> RLCT:
     """The result for a problem, whatever the time allows."""
-    if (
-        not isinstance(time_limit, int | float)
-        or isinstance(time_limit, bool)
-        or not time_limit > 0
-    ):
-        raise ValueError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
+    time_limit = deadline.left
     if problem.principal:
-        refuse_negative(problem)
-    deadline = Deadline(float(time_limit))
+        with suppress(TimeUpError, TooManyFacesError), deadline.guard():
+            refuse_negative(problem)
     several = len(problem.variables) <= _MOST_SHEARED
     first = deadline.sooner(time_limit * _FIRST) if several else deadline
     found, search = _attempt(problem.node(), first, [])

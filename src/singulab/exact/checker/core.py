@@ -48,7 +48,10 @@ def check(certificate: Branch, tell: Callable[..., None] | None = None) -> tuple
     try:
         demand(whole(certificate), "a number is no integer; fractions are texts")
         scale = 1 if certificate["problem"]["principal"] else 2
-        pairs = [bounds(c, branch) for c, branch in charts(certificate, tell)]
+        pairs = [
+            bounds(c, branch) if inside else (bounds(c, branch)[0], NEVER)
+            for c, branch, inside in charts(certificate, tell)
+        ]
         low, high = (Bound(min(p)[0] / scale, -min(p)[1]) for p in zip(*pairs, strict=True))
         said = None
         if "rlct" in certificate:
@@ -77,8 +80,8 @@ def whole(part: Any) -> bool:
     return part is None or isinstance(part, int | str)
 
 
-def charts(certificate: Branch, tell: Any) -> Iterator[tuple[Chart, Branch]]:
-    """The first chart of what was asked, or one for each part of a box."""
+def charts(certificate: Branch, tell: Any) -> Iterator[tuple[Chart, Branch, bool]]:
+    """The first chart of what was asked, or those of a box, each with its tree and whether its zeros count."""
     told = certificate["problem"]
     gens, n = tuple(po.from_json(g) for g in told["generators"]), len(told["variables"])
     given = gens and all(g and all(len(a) == n and min(a) >= 0 for a in g) for g in gens)
@@ -99,7 +102,7 @@ def charts(certificate: Branch, tell: Any) -> Iterator[tuple[Chart, Branch]]:
         return
     vanish = all(any(a) for g in gens for a in g)
     demand(vanish, "the generators do not vanish at the point")
-    yield root, certificate["tree"]
+    yield root, certificate["tree"], True
 
 
 def bounds(c: Chart, branch: Branch) -> Bounds:
@@ -154,7 +157,8 @@ def resolved(c: Chart, branch: Branch) -> Bounds:
         for patterns in undecided(c, points_of, rays):
             signs = next((s for s in patterns if (points_of, s) in said), None)
             if signs is None or "open" in said[points_of, signs]:
-                demand(signs or "open" in branch, f"nothing is said of the face {points_of}")
+                told = signs is not None or "open" in branch
+                demand(told, f"nothing is said of the face {points_of}")
                 found.append((floor, NEVER))
                 continue
             for goal in goals(patterns[signs], said[points_of, signs]):
