@@ -171,3 +171,28 @@ def test_numbers_that_are_no_log_likelihoods_are_refused(values, sentence):
 def test_wbic_needs_three_data():
     with pytest.raises(ValueError, match="at least 3"):
         wbic(np.zeros((4, 2)), 1.0)
+
+
+@pytest.mark.parametrize(
+    "values, kind",
+    [
+        (np.zeros((4, 5)) * 1j, "complex128"),
+        (np.zeros((4, 5), dtype=bool), "bool"),
+        (np.full((4, 5), "1"), "<U1"),
+    ],
+)
+def test_an_array_of_no_real_numbers_is_refused(values, kind):
+    with pytest.raises(TypeError, match=f"Pointwise log-likelihoods are real numbers.*{kind}"):
+        waic(values)
+
+
+@pytest.mark.parametrize("beta", ["1", None, True, 1j, math.nan])
+@pytest.mark.parametrize("criterion", [waic, wbic, singular_fluctuation])
+def test_a_temperature_that_is_no_number_is_refused(criterion, beta, unchecked):
+    with pytest.raises(ValueError, match="β is a finite number above 0, got"):
+        criterion(np.zeros((4, 5)), beta)
+
+
+def test_whole_numbers_are_log_likelihoods():
+    values = np.arange(20).reshape(4, 5)
+    assert waic(values).value == waic(values.astype(float)).value

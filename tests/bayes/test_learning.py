@@ -184,3 +184,35 @@ def test_models_know_their_theorem():
 def test_bad_input_is_one_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def draws(num_data):
+    return {"log_likelihood": np.random.default_rng(0).normal(-1.4, 0.1, (2, 50, num_data))}
+
+
+def mixed(num_draws):
+    data = np.random.default_rng(0).standard_normal((50, 1))
+    return select({"a": gaussian_mixture(1), "b": draws(num_draws)}, data, tempering=PLAN)
+
+
+def of_data(data):
+    return select({"a": gaussian_mixture(1)}, data, tempering=PLAN)
+
+
+@pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda: select({"a": draws(50), "b": draws(20)}), "the same data, got a: 50, b: 20"),
+        (lambda: mixed(20), "the same data, got a: 50, b: 20"),
+        (lambda: of_data(np.zeros((10, 3))), r"1 column\(s\) per datum, got shape \(10, 3\)"),
+        (lambda: of_data(np.zeros(10)), r"1 column\(s\) per datum, got shape \(10,\)"),
+        (lambda: of_data(np.zeros((0, 1))), "at least 3 data, got 0"),
+        (lambda: of_data(np.full((10, 1), math.nan)), "not finite"),
+        (lambda: of_data("data"), "array of numbers"),
+        (lambda: select({"a": 3}), "a is neither a Model nor a mapping with draws, got int"),
+        (lambda: select([gaussian_mixture(1)]), "maps names to candidates, got list"),
+    ],
+)
+def test_candidates_that_cannot_be_ranked_are_refused(call, sentence, unchecked):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        call()

@@ -49,7 +49,7 @@ def test_the_free_energy_of_a_crossing_has_its_log_log_term():
     exact = math.log(
         2 * math.sqrt(math.pi / t) * (0.5 * math.log(t) + 0.5772156649 / 2 + math.log(2)) / 4
     )
-    posterior = Posterior("x^2*y^2", rlct={"(0, -1)": (0.5, 2), "(0, 0)": (0.5, 2)})
+    posterior = Posterior("x^2*y^2", rlct={Posterior("x^2*y^2").wells.wells[0].name: (0.5, 2)})
     assert posterior.at(t).log_evidence == pytest.approx(exact, abs=1e-4)
 
 
@@ -195,3 +195,88 @@ def test_bad_input_is_one_sentence(make, sentence):
 def test_an_unknown_well_is_named():
     with pytest.raises(KeyError, match="there are"):
         Posterior("x^2").at(3)["nothing"]
+
+
+@pytest.mark.parametrize(
+    "rlct, sentence",
+    [
+        ({"0": (-1, 0)}, "λ above 0 and m a whole number of at least 1"),
+        ({"0": (math.nan, 1)}, "λ above 0 and m a whole number of at least 1"),
+        ({"0": (0.5, 1.5)}, "λ above 0 and m a whole number of at least 1"),
+        ({"0": (0.5, 0)}, "λ above 0 and m a whole number of at least 1"),
+        ({"0": (0.5, True)}, "λ above 0 and m a whole number of at least 1"),
+        ({"0": 0.5}, "λ above 0 and m a whole number of at least 1"),
+        ({"zz": (0.5, 1)}, "rlct names the well 'zz'; there are 0"),
+        ([("0", 0.5)], "rlct maps names of wells"),
+    ],
+)
+def test_a_coefficient_that_is_none_is_refused(rlct, sentence, unchecked):
+    with pytest.raises(ValueError, match=sentence):
+        Posterior("x^2", rlct=rlct)
+
+
+def test_a_free_energy_at_one_datum_has_no_log_log():
+    # F(1) = −log ∫ e^{−x²/2} N(0, 1) = ½ log 2; its formula has λ log 1 = 0 and a constant near ½ log n − F(n).
+    energy = Posterior("x^2/2", prior="normal").free_energy(1)
+    assert energy.exact == pytest.approx(0.5 * math.log(2))
+    assert energy.formula["0"] == pytest.approx(0.5 * math.log1p(1 / 100))
+    assert Posterior("x^2/2", prior="normal").free_energy(0.01).formula["0"] < 0
+    double = Posterior("x^2", rlct={"0": (0.5, 2)})
+    (phase,) = double.phases(n=100)
+    assert math.isnan(phase.free_energy(1))
+    assert math.isnan(double.free_energy(0.5).formula["0"])
+
+
+@pytest.mark.parametrize(
+    "prior, sentence",
+    [
+        (lambda w: np.full(len(w), np.nan), "log density of the prior is not a number"),
+        (lambda w: np.where(w[:, 0] > 0.9, np.nan, 0.0), "not a number"),
+        (lambda w: np.full(len(w), np.inf), "log density of the prior is not a number"),
+        (lambda w: np.full(len(w), -np.inf), "no mass in the box"),
+        (lambda w: -(w**2), r"log density of a prior takes points \(…, 2\) and returns \(…\)"),
+        (lambda w: "flat", "log density of a prior returns floating-point numbers"),
+    ],
+)
+def test_a_prior_that_is_no_density_is_refused(prior, sentence, unchecked):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        Posterior("x^2 + y^2", 2, prior=prior).at(10)
+
+
+def test_a_prior_may_be_zero_in_a_part_of_the_box():
+    half = Posterior("x^2", prior=lambda w: np.where(w[:, 0] > 0, 0.0, -np.inf), box=1)
+    assert half.at(100).log_evidence == pytest.approx(Posterior("x^2").at(100).log_evidence)
+
+
+def test_a_number_of_data_is_any_real_number(unchecked):
+    posterior = Posterior("x^2")
+    known = posterior.at(100.0).log_evidence
+    assert posterior.at(np.int64(100)).log_evidence == known
+    assert posterior.at(np.float32(100)).log_evidence == known
+    assert Posterior("x^2", prior=np.int64(1)).at(3).log_evidence == pytest.approx(
+        Posterior("x^2", prior="normal").at(3).log_evidence
+    )
+
+
+@pytest.mark.parametrize("n", [True, math.nan, -1, "10", 1j, None, 10**400])
+@pytest.mark.parametrize("loss", ["x^2", "a^2 + b^2 + c^2 + d^2"])
+def test_a_number_of_data_that_is_none_is_refused(loss, n, unchecked):
+    posterior = Posterior(loss)
+    for look in (posterior.at, lambda n: posterior.along([n, 10]), posterior.free_energy):
+        with pytest.raises(ValueError, match="n is a finite number > 0"):
+            look(n)
+
+
+@pytest.mark.parametrize("n", [1e28])
+def test_a_posterior_narrower_than_floating_point_is_refused(n):
+    with pytest.raises(ValueError, match="floating-point|did not settle"):
+        Posterior("(x - 9.4)^2", [(-12, 12)]).at(n)
+
+
+def test_a_kink_has_the_lambda_of_its_volume():
+    (phase,) = Posterior("abs(x)").phases()
+    assert phase.rlct == pytest.approx(1.0, abs=1e-5)
+    assert phase.how.startswith("from its volume")
+    assert not phase.how.endswith("± 0")
+    # ∫ e^{−n|x|}/2 over [−1, 1] is 1/n.
+    assert phase.free_energy(1e4) == pytest.approx(math.log(1e4), abs=1e-3)

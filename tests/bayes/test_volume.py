@@ -200,3 +200,15 @@ def test_a_loss_below_its_minimum_is_refused():
 def test_a_plan_that_cannot_work_is_refused(options):
     with pytest.raises(ValueError, match="at least"):
         Splitting(**options)
+
+
+@pytest.mark.parametrize("num_levels", [0, 7, 10.5, "a", True])
+def test_a_number_of_levels_that_is_none_is_refused(num_levels, unchecked):
+    with pytest.raises(ValueError, match="num_levels is a whole number of at least 8"):
+        volume_curve("x^2", num_levels=num_levels)
+
+
+@pytest.mark.parametrize("minimum", [math.nan, math.inf, "0", True])
+def test_a_minimum_that_is_no_number_is_refused(minimum, unchecked):
+    with pytest.raises(ValueError, match="minimum is a finite number"):
+        volume_curve("x^2", minimum=minimum)

@@ -74,6 +74,12 @@ def test_no_jump_within_sight_is_a_failed_check(capsys):
         (["--n", "-5"], "above 0"),
         (["--heights", "nan", "0"], "finite"),
         (["--figure", "x.txt"], "must end in"),
+        (["--n", "9000", "1e30"], "--n must lie between 1e-06 and 1e+12"),
+        (["--n", "9000", "1e90"], "--n must lie between 1e-06 and 1e+12"),
+        (["--n", "1e-7"], "--n must lie between 1e-06 and 1e+12"),
+        (["--curvatures", "1e30", "1"], "--curvatures must lie between 1e-06 and 1e+10"),
+        (["--curvatures", "1e-30", "1"], "--curvatures must lie between 1e-06 and 1e+10"),
+        (["--curvatures", "1e9", "1", "--n", "1e9"], "curvature times n is at most 1e+15"),
     ],
 )
 def test_bad_input_is_one_sentence(capsys, flags, sentence):

@@ -52,7 +52,8 @@ def test_too_few_decades_are_a_failed_check(capsys):
         (["x^2", "--center", "nan"], "finite"),
         (["x^2", "--minimum", "inf"], "finite"),
         (["a*b*c*d", "--method", "quadrature"], "up to 3 weights, got 4"),
-        (["x^2", "--levels", "3"], "8 levels"),
+        (["x^2", "--levels", "6"], "--levels is at least 8, got 6"),
+        (["x^2", "--levels", "0"], "--levels is at least 8, got 0"),
         (["x^2", "--figure", "x.gif"], "must end in"),
         (["x^2 - 1", "--minimum", "0"], "below the minimum"),
         (["a^2 + b^2 + c^2 + d^2", "--particles", "5"], "at least 50 particles"),
@@ -61,3 +62,22 @@ def test_too_few_decades_are_a_failed_check(capsys):
 def test_bad_input_is_one_sentence(capsys, flags, sentence):
     assert main(["volume", *flags, "--json"]) == 2
     assert sentence in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_a_lambda_above_half_the_dimension_is_a_failed_check(capsys):
+    flags = ["--center", "0.5", "--half", "0.5", "--levels", "24"]
+    assert main(["volume", "x", *flags, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"] is False
+    assert told["above"] is True
+    assert abs(told["exponent"] - 1) < 1e-5
+
+
+def test_a_loss_without_sublevel_sets_is_a_failed_check_without_a_figure(capsys, tmp_path):
+    assert main(["volume", "0*x", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"] is False
+    assert told["figure"] is None
+    assert main(["volume", "0*x"]) == 1
+    assert "No sublevel set could be followed" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "runs").exists()

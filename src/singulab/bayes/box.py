@@ -1,6 +1,7 @@
 """The box of weights on which a loss is looked at, and losses as functions of arrays of points."""
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,16 @@ from singulab.bayes.expression import Expression, Points, Values, expression
 
 Loss = Callable[[Points], Values]
 Sides = Sequence[tuple[float, float]]
+
+
+def finite(value: object) -> bool:
+    """Whether it is a real number, no bool, that fits into floating point."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 @dataclass(frozen=True)

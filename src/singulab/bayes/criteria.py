@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from singulab.bayes.box import finite
+
 Pointwise = Float[np.ndarray, "chain draw datum"]
 
 _GROUP = "log_likelihood"
@@ -16,6 +18,7 @@ _NO_GROUP = (
     "There is no group log_likelihood among {}: have the sampler store pointwise log-likelihoods, such as by "
     "pymc.compute_log_likelihood(trace)."
 )
+_NO_ARRAY = "Pointwise log-likelihoods are an array, an xarray or an ArviZ object, got {}."
 _TOLERANCE = 0.01  # of a temperature, relative
 
 
@@ -76,6 +79,7 @@ def wbic(log_likelihood: Any, beta: float) -> Wbic:
 
     Source: Watanabe, "A widely applicable Bayesian information criterion", J. Machine Learning Research 14 (2013).
     """
+    beta = _temperature(beta)
     values = pointwise(log_likelihood)
     num_data = values.shape[-1]
     if num_data < 3:
@@ -104,6 +108,7 @@ def waic(log_likelihood: Any, beta: float = 1.0) -> Waic:
     Source: Watanabe, "Asymptotic equivalence of Bayes cross validation and widely applicable information criterion in
         singular learning theory", J. Machine Learning Research 11 (2010).
     """
+    beta = _temperature(beta)
     if not abs(beta - 1) <= _TOLERANCE:
         raise ValueError(
             f"WAIC needs draws of the posterior itself, β = 1, these are at β = {beta:g}; for E^β[nL] see wbic."
@@ -134,10 +139,15 @@ def singular_fluctuation(log_likelihood: Any, beta: float = 1.0) -> float:
 
     Source: Watanabe (2010), as :func:`waic`.
     """
-    if not (beta > 0 and math.isfinite(beta)):
-        raise ValueError(f"β is a finite number above 0, got {beta}.")
+    beta = _temperature(beta)
     values = _joined(pointwise(log_likelihood))
     return float(beta * values.var(axis=0, ddof=1).sum() / 2)
+
+
+def _temperature(beta: object) -> float:
+    if not finite(beta) or float(beta) <= 0:  # type: ignore[arg-type]
+        raise ValueError(f"β is a finite number above 0, got {beta!r}.")
+    return float(beta)  # type: ignore[arg-type]
 
 
 def pointwise(log_likelihood: Any) -> Pointwise:
@@ -184,12 +194,18 @@ def _array(value: Any) -> np.ndarray:
         first = [dim for dim in ("chain", "draw") if dim in value.dims]
         value = value.transpose(*first, ...)
     try:
-        return np.asarray(value, dtype=float)
+        array = np.asarray(value)
+        if array.dtype.kind == "O":
+            array = array.astype(float)
     except (TypeError, ValueError) as error:
+        raise TypeError(_NO_ARRAY.format(type(value).__name__)) from error
+    if array.dtype.kind == "U" and array.ndim == 0:
+        raise TypeError(_NO_ARRAY.format(type(value).__name__))
+    if array.dtype.kind not in "fiu":
         raise TypeError(
-            "Pointwise log-likelihoods are an array, an xarray or an ArviZ object, got "
-            f"{type(value).__name__}."
-        ) from error
+            f"Pointwise log-likelihoods are real numbers, got an array of {array.dtype}."
+        )
+    return array.astype(float, copy=False)
 
 
 def _group(tree: Any) -> Any:

@@ -177,7 +177,8 @@ def _sums(
     nodes = middle[:, None, :] + half[:, None, :] * offsets
     u, values = function(nodes.reshape(-1, dim))
     u = u.reshape(len(cells), -1)
-    log_weights = log_unit + np.log(half).sum(axis=1)[:, None]
+    with np.errstate(divide="ignore"):  # a cell between neighbouring floating-point numbers
+        log_weights = log_unit + np.log(half).sum(axis=1)[:, None]
     sums = np.logaddexp.reduce(u + log_weights, axis=1)
     return sums, (nodes, u, log_weights, values.reshape(len(cells), -1))
 

@@ -11,13 +11,16 @@ from singulab.bayes.approach import KINDS, Slopes, approaches
 from singulab.bayes.box import Box, Loss, Sides
 from singulab.bayes.splitting import Splitting
 from singulab.bayes.volume import Method, VolumeCurve, volume_curve
-from singulab.fits import kind_shares, mixture, mixture_quantile
+from singulab.fits import Fits, kind_shares, mixture, mixture_quantile
 
 BLOCK = 3  # levels that are joined into one point of the fit, fewer if the curve is short
 LEAST = 4  # points of a fit
 _TOLL = 2  # in units of log weight, for each point left out
 _TEMPER = 1.7  # the weights of kinds are flattened: neighbouring points are not quite independent
 SUSPECTED = 0.9  # weight of the fits with a logarithm
+# λ lies above d/2 where the median of all fits does, by so many of their errors and such a share of d/2.
+_ERRORS_ABOVE, _SHARE_ABOVE = 3.0, 1e-3
+_REACH = 12.0  # errors beyond every fit that has weight: there a mixture without a bound ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,11 @@ class VolumeExponent:
         return self.value - z * self.se, self.value + z * self.se
 
     @property
+    def above(self) -> bool:
+        """Whether λ lies above d/2: the loss has a kink, or its minimum lies on the boundary only."""
+        return self.value > self.curve.box.dim / 2
+
+    @property
     def told(self) -> str:
         """Value ± error, the error with two digits."""
         if not (math.isfinite(self.value) and self.se > 0):
@@ -52,6 +60,7 @@ class VolumeExponent:
         return {
             "exponent": self.value,
             "se": self.se,
+            "above": self.above,
             "low": self.low,
             "high": self.high,
             "multiplicity": self.multiplicity,
@@ -68,9 +77,11 @@ class VolumeExponent:
         return bayes_figure.volume(self, loss)
 
     def __str__(self) -> str:
-        return (
-            f"λ = {self.told} over {self.curve.decades:.1f} decades of volume; {self.multiplicity}"
+        bound = self.curve.box.dim / 2
+        above = (
+            f", above d/2 = {bound:g} (a kink, or a minimum on the boundary)" if self.above else ""
         )
+        return f"λ = {self.told}{above} over {self.curve.decades:.1f} decades of volume; {self.multiplicity}"
 
 
 def volume_exponent(
@@ -91,8 +102,9 @@ def volume_exponent(
     the value is the median of this mixture on 0 < λ ≤ d/2, the error its spread.
 
     What a careful reader would get wrong: it is the least λ of the whole box, with the largest m; for a local
-    value take a small box. The bound d/2 holds at interior points: where the minimum lies on the boundary only,
-    λ may be larger and this is no estimate of it. And m is not measured: m = 2 and m = 3 look alike, and two
+    value take a small box. The bound d/2 holds at interior minima of smooth losses. With a kink, or where the minimum
+    lies on the boundary only, λ may be larger: if the fits say so by more than three errors, the value is their
+    median without the bound, and ``above`` is true. And m is not measured: m = 2 and m = 3 look alike, and two
     close poles look like a logarithm.
 
     Args:
@@ -136,10 +148,7 @@ def fitted(curve: VolumeCurve) -> VolumeExponent:
     shares = np.exp((information - information.max()) / (_TEMPER * scale))
     values, errors, weights = mixture(fits, shares)
     errors = errors * math.sqrt(scale)
-    middle, low, high = (
-        mixture_quantile(share, values, errors, weights, top)
-        for share in (0.5, norm.cdf(-1), norm.cdf(1))
-    )
+    middle, low, high = _quantiles(values, errors, weights, top)
     kinds = kind_shares(fits, shares, KINDS)
     return VolumeExponent(
         value=middle,
@@ -152,6 +161,20 @@ def fitted(curve: VolumeCurve) -> VolumeExponent:
         num_points=best.num_points,
         curve=curve,
     )
+
+
+def _quantiles(values: Fits, errors: Fits, weights: Fits, top: float) -> tuple[float, float, float]:
+    """Median, 16 % and 84 % quantile of the fits on [0, top], or without top if they lie clearly above it."""
+    held = weights > 1e-12 * weights.sum()
+    end = float((values + _REACH * errors)[held].max())
+    for bound in (max(end, top), top):
+        middle, low, high = (
+            mixture_quantile(share, values, errors, weights, bound)
+            for share in (0.5, norm.cdf(-1), norm.cdf(1))
+        )
+        if middle - top > max(_ERRORS_ABOVE * (high - low) / 2, _SHARE_ABOVE * top):
+            break
+    return middle, low, high
 
 
 def _verdict(kinds: dict[str, float]) -> str:

@@ -28,13 +28,11 @@ class Phase:
     how: str  # how λ and m are known
 
     def free_energy(self, n: float) -> float:
-        """The asymptotic formula."""
-        return (
-            n * self.loss
-            + self.rlct * math.log(n)
-            - (self.multiplicity - 1) * math.log(math.log(n))
-            + self.constant
-        )
+        """The asymptotic formula; NaN for n ≤ 1 if m > 1, where log log n is no number."""
+        order = 0.0
+        if self.multiplicity > 1:
+            order = (self.multiplicity - 1) * math.log(math.log(n)) if n > 1 else math.nan
+        return n * self.loss + self.rlct * math.log(n) - order + self.constant
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

@@ -1,6 +1,7 @@
 """prior × exp(−n·loss), seen whole: evidence, phases, their free energies, and where one overtakes another."""
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +11,16 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
-from singulab.bayes.box import Box, Loss, Sides, loss_on
+from singulab.bayes.box import Box, Loss, Sides, finite, loss_on
 from singulab.bayes.crossing import Crossing, crossing_of, jumps_of
 from singulab.bayes.cubature import cubature
 from singulab.bayes.phases import FreeEnergy, Phase, phases_of
 from singulab.bayes.prior import REACH, LogDensity, Prior, prior_on
 from singulab.bayes.tempering import Tempering, tempered
 from singulab.bayes.wells import Region, Wells, found_wells, named_wells
+
+_SPACINGS = 8  # of floating-point numbers around a bump that its width must be …
+_HELD = 1e-6  # … if it has such a mass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +123,36 @@ class Posterior:
         self.text = loss if isinstance(loss, str) else None
         self.loss, found = loss_on(loss, box)
         if box is None and not (isinstance(prior, str) and prior == "uniform"):
-            reach = REACH * (abs(prior) if isinstance(prior, int | float) else 1.0)
+            reach = REACH * (abs(float(prior)) if finite(prior) else 1.0)  # type: ignore[arg-type]
             found = Box.of([(-reach, reach)] * found.dim)
         self.box = found
         self.prior = prior_on(found, prior)
         self.regions = regions
         self.barrier = barrier
-        self.known = dict(rlct or {})
         self.tempering = tempering or Tempering()
         self.seed = seed
         self._at: dict[float, PosteriorAt] = {}
+        self.known = self._checked(rlct)
+
+    def _checked(
+        self, rlct: Mapping[str, tuple[float, int]] | None
+    ) -> dict[str, tuple[float, int]]:
+        """(λ, m) by name, for wells that there are."""
+        if rlct is None:
+            return {}
+        if not isinstance(rlct, Mapping):
+            raise ValueError(
+                f"rlct maps names of wells to (λ, m), got {type(rlct).__name__}: give rlct={{name: (λ, m)}}."
+            )
+        names = [well.name for well in self.wells.wells] if rlct else []
+        for name, pair in rlct.items():
+            if name not in names:
+                raise ValueError(f"rlct names the well {name!r}; there are {', '.join(names)}.")
+            if not _is_coefficient(pair):
+                raise ValueError(
+                    f"rlct gives a well λ above 0 and m a whole number of at least 1, got {pair!r} for {name!r}."
+                )
+        return {name: (float(pair[0]), int(pair[1])) for name, pair in rlct.items()}
 
     @property
     def dim(self) -> int:
@@ -154,13 +178,12 @@ class Posterior:
         """The posterior after n data.
 
         Raises:
-            ValueError: n is not a number > 0, or the integral is too rough.
+            ValueError: n is not a number > 0, the integral is too rough, or the posterior as narrow as rounding.
         """
-        if not (isinstance(n, int | float) and n > 0 and math.isfinite(n)):
-            raise ValueError(f"n is a finite number > 0, got {n!r}.")
+        n = _number_of_data(n)
         if n not in self._at:
             if self.integrates:
-                self._at[n] = self.integrated(float(n))
+                self._at[n] = self.integrated(n)
             else:
                 self.along([n])
         return self._at[n]
@@ -172,7 +195,8 @@ class Posterior:
 
     def along(self, ns: Sequence[float]) -> tuple[PosteriorAt, ...]:
         """The posterior at several n; above three weights one Monte Carlo run passes through all of them."""
-        missing = sorted({float(n) for n in ns} - set(self._at))
+        ns = [_number_of_data(n) for n in ns]
+        missing = sorted(set(ns) - set(self._at))
         if self.integrates:
             return tuple(self.at(n) for n in ns)
         if missing:
@@ -183,7 +207,7 @@ class Posterior:
             )  # fmt: skip
             for run in runs:
                 self._at[run.t] = self._sampled(run, floor)
-        return tuple(self._at[float(n)] for n in ns)
+        return tuple(self._at[n] for n in ns)
 
     def phases(self, *, n: float = 1e4) -> tuple[Phase, ...]:
         """Every well with its λ, m and constant.
@@ -201,6 +225,7 @@ class Posterior:
     def free_energy(self, n: float) -> FreeEnergy:
         """F at n: exact, and Watanabe's formula for each phase."""
         at = self.at(n)
+        n = at.n
         return FreeEnergy(
             n=n,
             exact=at.free_energy,
@@ -233,9 +258,17 @@ class Posterior:
         if self.prior.draw is not None or not self.integrates:
             return 0.0
         none = np.empty((0, self.dim))
-        return cubature(
-            lambda w: (self.prior.log_density(w), np.zeros(len(w))), self.box, none
-        ).log_integral
+
+        def function(
+            points: Float[np.ndarray, "node dim"],
+        ) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
+            return _no_nan(np.asarray(self.prior.log_density(points))), np.zeros(len(points))
+
+        with np.errstate(invalid="ignore"):  # a prior of no mass
+            total = cubature(function, self.box, none).log_integral
+        if total == -math.inf:
+            raise ValueError("The prior has no mass in the box: its log density is −∞ everywhere.")
+        return total
 
     def log_prior(self, points: Float[np.ndarray, "node dim"]) -> Float[np.ndarray, " node"]:
         """Log density of the prior, normalised."""
@@ -248,7 +281,7 @@ class Posterior:
             points: Float[np.ndarray, "node dim"],
         ) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
             values = np.asarray(self.loss(points))
-            return self.log_prior(points) - n * values, values
+            return _no_nan(self.log_prior(points) - n * values), values
 
         found = cubature(function, self.box, self.wells.centers, self.wells.label)
         log_masses = found.log_weights - found.log_integral
@@ -265,6 +298,12 @@ class Posterior:
             )
             for index, well in enumerate(self.wells.wells)
         )
+        for bump in bumps:
+            if bump.mass > _HELD and not _wider_than_rounding(bump):
+                raise ValueError(
+                    f"The posterior at n = {n:g} is as narrow as floating-point numbers lie around the well "
+                    f"{bump.name}: take a smaller n."
+                )
         return PosteriorAt(
             n=n,
             log_evidence=found.log_integral,
@@ -331,3 +370,29 @@ class Posterior:
             width=tuple(float(x) for x in width),
             free_energy=-log_evidence - log_mass,
         )
+
+
+def _number_of_data(n: object) -> float:
+    if not finite(n) or float(n) <= 0:  # type: ignore[arg-type]
+        raise ValueError(f"n is a finite number > 0, got {str(n)[:40]}.")
+    return float(n)  # type: ignore[arg-type]
+
+
+def _is_coefficient(pair: object) -> bool:
+    """Whether it is (λ, m)."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        return False
+    rlct, multiplicity = pair
+    whole = isinstance(multiplicity, numbers.Integral) and not isinstance(multiplicity, bool)
+    return finite(rlct) and rlct > 0 and whole and multiplicity >= 1
+
+
+def _no_nan(u: Float[np.ndarray, " node"]) -> Float[np.ndarray, " node"]:
+    if np.isnan(u).any() or np.isposinf(u).any():
+        raise ValueError("The loss or the log density of the prior is not a number at some point.")
+    return u
+
+
+def _wider_than_rounding(bump: Bump) -> bool:
+    mean, width = np.array(bump.mean), np.array(bump.width)
+    return bool((width >= _SPACINGS * np.spacing(np.abs(mean))).all())

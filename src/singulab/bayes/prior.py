@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
-from singulab.bayes.box import Box
+from singulab.bayes.box import Box, finite
 
 Nodes = Float[np.ndarray, "node dim"]
 LogDensity = Callable[[Nodes], Float[np.ndarray, " node"]]
 
+_PROBES = 64  # points at which a log density that is given is looked at
 REACH = 12.0  # standard deviations of a normal prior that a box reaches if none is given
 
 
@@ -62,14 +63,32 @@ def prior_on(box: Box, prior: "str | float | LogDensity | Prior") -> Prior:
     """``"uniform"``, ``"normal"``, the deviation of a normal one, or a log density up to a constant."""
     if isinstance(prior, Prior):
         return prior
-    if prior == "uniform":
+    if isinstance(prior, str) and prior == "uniform":
         return uniform(box)
-    if prior == "normal":
+    if isinstance(prior, str) and prior == "normal":
         return normal(box)
-    if isinstance(prior, int | float) and not isinstance(prior, bool):
-        return normal(box, float(prior))
+    if finite(prior):
+        return normal(box, float(prior))  # type: ignore[arg-type]
     if callable(prior):
+        _probed(prior, box)
         return Prior(name="given", log_density=prior, draw=None)
     raise ValueError(
         f"prior is 'uniform', 'normal', a standard deviation, or a log density, got {prior!r}."
     )
+
+
+def _probed(log_density: LogDensity, box: Box) -> None:
+    """One sentence if what was given is no log density on the box; −∞ is a density of 0."""
+    with np.errstate(all="ignore"):
+        values = np.asarray(log_density(box.points(np.random.default_rng(0), _PROBES)))
+    if not np.issubdtype(values.dtype, np.floating):
+        raise TypeError(
+            f"A log density of a prior returns floating-point numbers, got {values.dtype}."
+        )
+    if values.shape != (_PROBES,):
+        raise ValueError(
+            f"A log density of a prior takes points (…, {box.dim}) and returns (…): for {_PROBES} points it returned "
+            f"an array of shape {values.shape}."
+        )
+    if np.isnan(values).any() or np.isposinf(values).any():
+        raise ValueError("The log density of the prior is not a number at some point of the box.")

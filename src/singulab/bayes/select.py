@@ -102,22 +102,36 @@ def select(
         seed: of all randomness.
 
     Raises:
-        ValueError: no candidates, models without data, or sBIC for draws without their largest likelihood.
+        ValueError: no candidates, models without data, data of another shape than the model's, candidates with
+            different numbers of data, or sBIC for draws without their largest likelihood.
+        TypeError: a candidate that is neither a model nor a mapping.
 
     Source: Drton & Plummer, "A Bayesian information criterion for singular models", J. R. Statist. Soc. B 79 (2017).
     """
+    if not isinstance(candidates, Mapping):
+        raise TypeError(
+            f"select maps names to candidates, got {type(candidates).__name__}: give {{name: candidate}}."
+        )
     if not candidates:
         raise ValueError("select needs at least one candidate.")
-    scores = []
-    num_data = 0
-    for name, candidate in candidates.items():
-        if isinstance(candidate, Model):
-            if data is None:
-                raise ValueError(f"{name} is a model: give the data that it is to learn.")
-            score, num_data = _learned(name, candidate, data, tempering, seed), len(data)
-        else:
-            score, num_data = _from_draws(name, candidate)
-        scores.append(score)
+    models = {name: model for name, model in candidates.items() if isinstance(model, Model)}
+    rows = {name: _rows(name, model, data) for name, model in models.items()}
+    drawn = {
+        name: _from_draws(name, candidate)
+        for name, candidate in candidates.items()
+        if not isinstance(candidate, Model)
+    }
+    counts = {name: len(rows[name]) if name in rows else drawn[name][1] for name in candidates}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise ValueError(f"Candidates are compared on the same data, got {told}.")
+    num_data = next(iter(counts.values()))
+    scores = [
+        _learned(name, models[name], rows[name], tempering, seed)
+        if name in models
+        else drawn[name][0]
+        for name in candidates
+    ]
     if coefficients is not None:
         if any(score.log_likelihood is None for score in scores):
             raise ValueError("sBIC needs the largest likelihood of each: give Models and data.")
@@ -129,6 +143,23 @@ def select(
         )
         scores = [Score(**{**vars(s), "sbic": v}) for s, v in zip(scores, values, strict=True)]
     return Selection(tuple(scores))
+
+
+def _rows(name: str, model: Model, data: Any) -> Float[np.ndarray, "datum column"]:
+    """Data as the model takes them."""
+    if data is None:
+        raise ValueError(f"{name} is a model: give the data that it is to learn.")
+    rows = np.asarray(data)
+    if rows.dtype.kind not in "fiu":
+        raise TypeError(f"data is an array of numbers, got {rows.dtype}.")
+    columns = model.nodes.shape[1]
+    if rows.ndim != 2 or rows.shape[1] != columns:
+        raise ValueError(f"{name} needs {columns} column(s) per datum, got shape {rows.shape}.")
+    if len(rows) < 3:
+        raise ValueError(f"{name} needs at least 3 data, got {len(rows)}.")
+    if not np.isfinite(rows).all():
+        raise ValueError("A datum is not finite; leave it out.")
+    return rows.astype(float, copy=False)
 
 
 def sbic(
@@ -232,6 +263,10 @@ def _lowest(loss: Any, run: Tempered, model: Model) -> float:
 
 
 def _from_draws(name: str, given: Mapping[str, Any]) -> tuple[Score, int]:
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"{name} is neither a Model nor a mapping with draws, got {type(given).__name__}."
+        )
     unknown = set(given) - {"log_likelihood", "tempered"}
     if unknown or "log_likelihood" not in given:
         raise ValueError(

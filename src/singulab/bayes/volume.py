@@ -1,6 +1,7 @@
 """V(ε), the share of a box where the loss is below its minimum + ε, over many decades."""
 
 import math
+import numbers
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -8,13 +9,14 @@ import numpy as np
 from jaxtyping import Float
 
 from singulab.bayes import quadrature
-from singulab.bayes.box import Box, Loss, Sides, loss_on, lowest
+from singulab.bayes.box import Box, Loss, Sides, finite, loss_on, lowest
 from singulab.bayes.splitting import SHARE, Levels, Splitting, levels
 
 Method = Literal["auto", "quadrature", "splitting"]
 
 _WINDOW = 9  # levels over which the spread of populations is compared with that of perfect mixing
 _UNMIXED = 5.0  # where they spread so many times further, the curve ends
+_FEWEST = 8  # levels
 _PILOT = {"num_particles": 100, "num_populations": 4, "num_moves": 10}
 _DEPTH = {1: 60, 2: 60, 3: 32}  # levels by quadrature, a factor e of V each
 _ALLOWED = 5.0  # errors of the pilot by which an integral may differ from it …
@@ -87,17 +89,24 @@ def volume_curve(
         method: ``"quadrature"``, ``"splitting"``, or ``"auto"``: quadrature where it is possible and settles.
         minimum: L_min; None finds it: 0 if the loss comes near 0, else by descent.
         splitting: how much work is done by splitting.
-        num_levels: how far V falls, in factors of e; None = 60 up to two weights, 32 for three, and what ``splitting``
-            says by splitting.
+        num_levels: how far V falls, in factors of e, at least 8; None = 60 up to two weights, 32 for three, and what
+            ``splitting`` says by splitting.
         seed: of all randomness.
 
     Raises:
         ValueError: a formula that cannot be read, a loss that is not a number, or one below its minimum; quadrature
-            asked for in more than three dimensions.
+            asked for in more than three dimensions; a minimum that is not finite, or too few levels.
         quadrature.UnsettledError: quadrature was asked for and does not settle.
     """
     if method not in ("auto", "quadrature", "splitting"):
         raise ValueError(f"method is 'auto', 'quadrature' or 'splitting', got {method!r}.")
+    if minimum is not None and not finite(minimum):
+        raise ValueError(f"minimum is a finite number, or None to have it found, got {minimum!r}.")
+    whole = isinstance(num_levels, numbers.Integral) and not isinstance(num_levels, bool)
+    if num_levels is not None and not (whole and num_levels >= _FEWEST):
+        raise ValueError(
+            f"num_levels is a whole number of at least {_FEWEST}, or None, got {num_levels!r}."
+        )
     function, sides = loss_on(loss, box)
     if method == "quadrature" and sides.dim > quadrature.MOST_DIMENSIONS:
         raise ValueError(

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _AGREEMENT = 0.01  # of the predicted crossing with the true one
 _MOST_WELLS = 6
+# What is integrated in seconds: beyond, a peak is narrower than the floating-point numbers around it.
+_N = (1e-6, 1e12)
+_CURVATURES = (1e-6, 1e10)
+_SHARPEST = 1e15  # curvature·n
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +56,18 @@ class Config(CommandConfig):
             raise ValueError("--prior is normal or uniform, and --deviation is above 0.")
         if not self.n or min(self.n) <= 0 or any(c <= 0 for c in self.curvatures):
             raise ValueError("--n and --curvatures are above 0.")
-        if min(self.n) < 1e-100 or max(self.n) > 1e100:
+        curvatures = self.curvatures or (1.0,)
+        for name, given, (low, high) in (
+            ("n", self.n, _N),
+            ("curvatures", curvatures, _CURVATURES),
+        ):
+            if min(given) < low or max(given) > high:
+                raise ValueError(
+                    f"--{name} must lie between {low:g} and {high:g}, got {min(given):g} … {max(given):g}."
+                )
+        if max(curvatures) * max(self.n) > _SHARPEST:
             raise ValueError(
-                f"--n must lie between 1e-100 and 1e100, got {min(self.n):g} … {max(self.n):g}."
+                f"A curvature times n is at most {_SHARPEST:g}, got {max(curvatures) * max(self.n):g}."
             )
         if len(set(self.wells)) < len(self.wells):
             raise ValueError("Two wells stand at the same place.")

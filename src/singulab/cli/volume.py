@@ -16,7 +16,8 @@ class Config(CommandConfig):
     """Measure the volume of {L < L_min + ε} in a box over many decades, and read λ off it.
 
     Up to three variables the volume is integrated, above it is measured by particles (multilevel splitting). The exit
-    code is 1 if the curve covers less than 8 decades of volume.
+    code is 1 if the curve covers less than 8 decades of volume, or if λ lies above d/2, as it may where the loss has a
+    kink or its minimum only on the boundary of the box.
     """
 
     loss: Annotated[str, tyro.conf.Positional]  # a formula such as "x^2*y^2 + z^4"
@@ -36,6 +37,8 @@ class Config(CommandConfig):
             raise ValueError(f"--half is a number above 0, got {self.half}.")
         if not all(map(math.isfinite, self.center)):
             raise ValueError(f"--center is finite numbers, got {self.center}.")
+        if self.levels is not None and self.levels < 8:
+            raise ValueError(f"--levels is at least 8, got {self.levels}.")
         if self.minimum is not None and not math.isfinite(self.minimum):
             raise ValueError(f"--minimum is a finite number, got {self.minimum}.")
 
@@ -66,16 +69,22 @@ def run(config: Config, console: Console) -> Outcome:
         f"by {found.curve.method}, {found.curve.evaluations:.2g} evaluations; it ended since "
         f"{found.curve.stopped}."
     )
-    with extra("plot"):
-        picture = found.figure(config.loss if len(names) == 2 else None)
-        config.figure.parent.mkdir(parents=True, exist_ok=True)
-        picture.savefig(config.figure, dpi=120)
-    console.print(f"figure: {config.figure}")
-    passed = found.curve.decades >= 8 and math.isfinite(found.value)
+    drawn = len(found.curve.log_volume) > 0
+    if drawn:
+        with extra("plot"):
+            picture = found.figure(config.loss if len(names) == 2 else None)
+            config.figure.parent.mkdir(parents=True, exist_ok=True)
+            picture.savefig(config.figure, dpi=120)
+        console.print(f"figure: {config.figure}")
+    else:
+        console.print(
+            "No sublevel set could be followed, so that there is no figure: is the loss constant in the box?"
+        )
+    passed = found.curve.decades >= 8 and math.isfinite(found.value) and not found.above
     data = {
         **found.to_dict(),
         "variables": list(names),
         "passed": passed,
-        "figure": str(config.figure),
+        "figure": str(config.figure) if drawn else None,
     }
     return Outcome(data=data, passed=passed)

@@ -20,6 +20,8 @@ SIDE = 401  # points per side of their picture
 def volume(found: VolumeExponent, loss: "str | Loss | None" = None) -> Series:
     """V(ε) with its errors, the fitted slope, d/2 for contrast, and sublevel sets of a loss of two weights."""
     curve = found.curve
+    if not len(curve.log_volume):
+        raise ValueError("A curve without levels has no figure: no sublevel set could be followed.")
     epsilon, volumes = curve.epsilon, curve.volume
     anchor = len(epsilon) - 1
     lines = []
