@@ -518,9 +518,9 @@ LIMITS = """
 - **γ = 1 on small networks.** The posterior is then wide beside w\\*, its slow directions hardly turn over within
   16 000 gradient units, and the table above shows how few of its intervals hold: an error of a few per cent is told as
   1 to 2 %. A larger γ mends it; a larger `max_gradients` need not. The ReLU network with n = 1 000
-  passes every check and is off by four errors (see its table): the stretching of warm-up makes the virial 1 on the
-  whole, not in every direction by itself, and `virial` then no longer shows what chains have not reached. At small γ
-  do not believe a few per cent.
+  passes every check and is off by four errors (see its table): its chains have not quite reached the radius of γ = 1,
+  by no more than `virial` allows, and λ̂ falls short by more than the error takes from that. At small γ a virial below
+  0.95 is a warning.
 - **Small batches and wide networks.** In the networks of one tanh layer with 31 000 weights or more (batches of 16)
   momentum excites the stiffest directions in bursts: the variance of the energy is many times λ̂. Its mean is hardly
   touched. Production then begins anew at a tenth of the speed, where the ratio is smaller, and its error no longer
