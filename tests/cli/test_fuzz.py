@@ -323,7 +323,7 @@ def test_unknown_words_are_refused_by_every_command(command, flags):
         (["scale-curve", "--zoo", "x^2+y^2", "--figure", "a.b"], "must end in .png, .svg or .pdf"),
         (["scale-curve", "--zoo", "x^2+y^2", "--nbeta", "-1"], "nbeta must be positive"),
         (["scale-curve", "--zoo", "\udcff"], "There is no case"),
-        (["jump", "--n", "1e308"], "--n must lie between 1e-100 and 1e100, got 1e+308"),
+        (["jump", "--n", "1e308"], "--n must lie between 1e-06 and 1e+12, got 1e+308"),
         (["stationary", "--label-noise", "1e308"], "label_noise must be between 0 and 1e+100"),
         ([*MEASURE, "--run", ""], "--run was given an empty value"),
         ([*MEASURE, "--checkpoint="], "--checkpoint was given an empty value"),
