@@ -4,7 +4,7 @@ import math
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,7 @@ Loss = Callable[[Points], Values]
 Sides = Sequence[tuple[float, float]]
 
 
-def finite(value: object) -> bool:
+def finite(value: object) -> TypeGuard[float]:
     """Whether it is a real number, no bool, that fits into floating point."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False

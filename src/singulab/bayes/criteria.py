@@ -145,9 +145,9 @@ def singular_fluctuation(log_likelihood: Any, beta: float = 1.0) -> float:
 
 
 def _temperature(beta: object) -> float:
-    if not finite(beta) or float(beta) <= 0:  # type: ignore[arg-type]
+    if not finite(beta) or float(beta) <= 0:
         raise ValueError(f"β is a finite number above 0, got {beta!r}.")
-    return float(beta)  # type: ignore[arg-type]
+    return float(beta)
 
 
 def pointwise(log_likelihood: Any) -> Pointwise:

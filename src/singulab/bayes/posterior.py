@@ -123,7 +123,7 @@ class Posterior:
         self.text = loss if isinstance(loss, str) else None
         self.loss, found = loss_on(loss, box)
         if box is None and not (isinstance(prior, str) and prior == "uniform"):
-            reach = REACH * (abs(float(prior)) if finite(prior) else 1.0)  # type: ignore[arg-type]
+            reach = REACH * (abs(float(prior)) if finite(prior) else 1.0)
             found = Box.of([(-reach, reach)] * found.dim)
         self.box = found
         self.prior = prior_on(found, prior)
@@ -373,9 +373,9 @@ class Posterior:
 
 
 def _number_of_data(n: object) -> float:
-    if not finite(n) or float(n) <= 0:  # type: ignore[arg-type]
+    if not finite(n) or float(n) <= 0:
         raise ValueError(f"n is a finite number > 0, got {str(n)[:40]}.")
-    return float(n)  # type: ignore[arg-type]
+    return float(n)
 
 
 def _is_coefficient(pair: object) -> bool:

@@ -68,7 +68,7 @@ def prior_on(box: Box, prior: "str | float | LogDensity | Prior") -> Prior:
     if isinstance(prior, str) and prior == "normal":
         return normal(box)
     if finite(prior):
-        return normal(box, float(prior))  # type: ignore[arg-type]
+        return normal(box, float(prior))
     if callable(prior):
         _probed(prior, box)
         return Prior(name="given", log_density=prior, draw=None)
