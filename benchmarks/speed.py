@@ -8,8 +8,10 @@ weights for the small networks, the bare module chain by chain for the transform
 *normal draw*, *read and write*: one N(0, 1) number per weight and chain; one pass over the weights of all
 chains that reads and writes each.
 *singulab*: kernels by preconditioners. A step draws the minibatches and the noise, pairs the losses with those
-at w*, takes the gradients of both halves of the batch, moves the chains and records them.
-*devinterp*, *canonical-interp*: their own loops with prepared minibatches, held at the loader between turns
+at w*, takes the gradients of both halves of the batch, moves the chains and records them. *singulab, compiled*: the
+same with ``compiled=True``, where the chains are stacked.
+*devinterp*, *canonical-interp*: their own loops with minibatches from a shuffling ``DataLoader`` over tensors, and
+*prepared*: with minibatches that were put together before. Both are held at the loader between turns
 (benchmarks/turns.py). devinterp moves one chain after another, so a step of one chain is timed.
 
 "first step" is the time from nothing to the end of the first step, compilation included. Memory is the peak
@@ -18,7 +20,7 @@ above what the process held before, over building and the first steps.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -28,6 +30,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import singulab as sl
 from benchmarks.adapters import Peer, Task, loss_of, peers, versions
@@ -43,6 +46,8 @@ LOCALIZATION = 100.0
 STEP_SIZE = 1e-9  # chains stay where they are; the arithmetic does not care
 PRECONDITIONERS = ("none", "diagonal", "ekfac")
 RAW, DRAW, PASS = "raw", "normal draw", "read and write"
+PLAIN, COMPILED = "singulab", "singulab, compiled"
+PREPARED = ", prepared"  # of a peer's name, where its minibatches are
 AT_LEAST = {"deep linear": 10.0, "perceptron": 4.0}  # devinterp's time over ours
 
 
@@ -197,12 +202,18 @@ def _runners(case: Case, others: Sequence[Peer], config: Config) -> Iterator[Run
     for kernel, preconditioner in product(config.kernels, config.preconditioners):
         if case.dear and preconditioner != "diagonal" and kernel != config.kernels[-1]:
             continue
+        for name in (PLAIN,) if case.dear else (PLAIN, COMPILED):
 
-        def build(kernel: str = kernel, preconditioner: str = preconditioner) -> Any:
-            simulation = _simulation(case, potential, kernel, preconditioner, config)
-            return lambda count: simulation.advance(simulation.step + count)
+            def build(
+                kernel: str = kernel, preconditioner: str = preconditioner, name: str = name
+            ) -> Any:
+                simulation = _simulation(
+                    case, potential, kernel, preconditioner, config, compiled=name == COMPILED
+                )
+                simulation.advance(1 if case.dear else LOOK_EVERY)  # compiles both kinds of step
+                return lambda count: simulation.advance(simulation.step + count)
 
-        yield Runner("singulab", kernel, preconditioner, chains, LOOK_EVERY, build=build)
+            yield Runner(name, kernel, preconditioner, chains, LOOK_EVERY, build=build)
     inputs, targets = case.data
     task = Task(
         case.model,
@@ -213,12 +224,15 @@ def _runners(case: Case, others: Sequence[Peer], config: Config) -> Iterator[Run
         potential.nbeta,
         LOCALIZATION,
     )
-    batches = list(zip(inputs.split(case.batch_size), targets.split(case.batch_size), strict=True))
-    for peer in others:
+    prepared = list(zip(inputs.split(case.batch_size), targets.split(case.batch_size), strict=True))
+    drawn: Iterable[Any] = DataLoader(
+        TensorDataset(inputs, targets), batch_size=case.batch_size, shuffle=True, drop_last=True
+    )
+    for peer, (how, batches) in product(others, (("", drawn), (PREPARED, prepared))):
         held = Held(peer, task, batches, num_chains=chains)
         together = chains if peer.together else 1
         yield Runner(
-            peer.name,
+            peer.name + how,
             "sgld",
             "none",
             together,
@@ -243,7 +257,13 @@ def _potential(case: Case) -> sl.LocalPotential:
 
 
 def _simulation(
-    case: Case, potential: sl.LocalPotential, kernel: str, preconditioner: str, config: Config
+    case: Case,
+    potential: sl.LocalPotential,
+    kernel: str,
+    preconditioner: str,
+    config: Config,
+    *,
+    compiled: bool = False,
 ) -> Simulation:
     scale = _preconditioner(preconditioner, case, potential)
     return Simulation(
@@ -251,6 +271,7 @@ def _simulation(
         KERNELS[kernel](step_size=STEP_SIZE, preconditioner=scale),
         num_chains=config.num_chains,
         seed=config.seed,
+        compiled=compiled,
     )
 
 
@@ -297,9 +318,10 @@ def _comparisons(case: str, runners: Sequence[Runner]) -> list[dict[str, Any]]:
     """What is wanted of a case and what is stated, each for the kernel that does worst."""
     raw, draw, one_pass = (_named(runners, name).turns for name in (RAW, DRAW, PASS))
     floor = [sum(parts) for parts in zip(raw, draw, one_pass, strict=True)]
+    present = [name for name in (PLAIN, COMPILED) if any(r.name == name for r in runners)]
     kinds = {
-        kind: [r for r in runners if (r.name, r.preconditioner) == ("singulab", kind)]
-        for kind in PRECONDITIONERS
+        (name, kind): [r for r in runners if (r.name, r.preconditioner) == (name, kind)]
+        for name, kind in product(present, PRECONDITIONERS)
     }
     found: list[dict[str, Any]] = []
 
@@ -315,20 +337,22 @@ def _comparisons(case: str, runners: Sequence[Runner]) -> list[dict[str, Any]]:
         told = "" if limit is None else f"{'at least' if least else 'at most'} {limit:g}"
         found.append({"case": case, "what": what, **worst._asdict(), "wanted": told, "held": held})
 
-    for peer in (runner for runner in runners if runner.guest):
-        able = [] if peer.failure else kinds["none"]
+    fastest = present[-1]  # what is promised of small networks is promised of compiled steps
+    for peer, name in product([r for r in runners if r.guest], present):
+        able = [] if peer.failure else kinds[name, "none"]
         ratios = [ratio_of(peer.turns, ours.turns) for ours in able]
-        limits = AT_LEAST if peer.name == "devinterp" else {}
-        compare(f"{peer.name} over singulab", ratios, limits, least=True)
-    for kind, limits in (("none", {"perceptron": 1.3}), ("diagonal", {"transformer": 1.3})):
-        ratios = [ratio_of(ours.turns, raw) for ours in kinds[kind]]
-        compare(f"singulab, {kind}, over raw", ratios, limits, least=False)
-    ratios = [ratio_of(ours.turns, floor) for ours in kinds["diagonal"]]
-    what = f"singulab, diagonal, over {RAW} + {DRAW} + {PASS}"
+        limits = AT_LEAST if (peer.name, name) == ("devinterp", fastest) else {}
+        compare(f"{peer.name} over {name}", ratios, limits, least=True)
+    for name, kind in product(present, ("none", "diagonal")):
+        limits = {"none": {"perceptron": 1.3}, "diagonal": {"transformer": 1.3}}[kind]
+        ratios = [ratio_of(ours.turns, raw) for ours in kinds[name, kind]]
+        compare(f"{name}, {kind}, over raw", ratios, limits if name == fastest else {}, least=False)
+    ratios = [ratio_of(ours.turns, floor) for ours in kinds[PLAIN, "diagonal"]]
+    what = f"{PLAIN}, diagonal, over {RAW} + {DRAW} + {PASS}"
     compare(what, ratios, {"transformer": 1.05}, least=False)
-    pairs = zip(kinds["ekfac"], kinds["none"], strict=False)
+    pairs = zip(kinds[PLAIN, "ekfac"], kinds[PLAIN, "none"], strict=False)
     ratios = [ratio_of(rotated.turns, plain.turns) for rotated, plain in pairs]
-    compare("singulab, ekfac, over none", ratios, {}, least=False)
+    compare(f"{PLAIN}, ekfac, over none", ratios, {}, least=False)
     return found
 
 

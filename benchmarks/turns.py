@@ -4,7 +4,7 @@ import ctypes
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ class Held:
     piece, as in a long run.
     """
 
-    def __init__(self, peer: Peer, task: Task, batches: Sequence[Any], *, num_chains: int) -> None:
+    def __init__(self, peer: Peer, task: Task, batches: Iterable[Any], *, num_chains: int) -> None:
         self._left, self._ended = 0, False
         self._go, self._done = threading.Event(), threading.Event()
         self._error: BaseException | None = None
@@ -145,7 +145,7 @@ class Held:
         if self._ended:
             raise _Ended
 
-    def _pass(self, batches: Sequence[Any]) -> Iterator[Any]:
+    def _pass(self, batches: Iterable[Any]) -> Iterator[Any]:
         while True:
             for batch in batches:
                 if self._left == 0:

@@ -51,6 +51,10 @@ SMALL = {"max_gradients": 300, "num_chains": 2, "relative_error": 0.02}
 PLANS: dict[str, tuple[Callable[[], sl.LocalPotential], dict[str, Any]]] = {
     "auto": (network, SMALL),
     "auto, in turn": (network, SMALL),
+    "auto, compiled": (
+        network,
+        {"settings": sl.Settings(max_gradients=300, num_chains=2, compiled=True)},
+    ),
     "function": (function, {"max_gradients": 8000, "num_chains": 8, "relative_error": 0.1}),
     "function, fixed step": (
         function,

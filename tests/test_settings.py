@@ -30,6 +30,7 @@ ANY = {
     "relative_error": st.floats(1e-6, 1),
     "max_gradients": st.none() | positive,
     "burn_in": share,
+    "compiled": st.booleans(),
     "num_draws": st.none() | st.integers(1, 10**6),
     "note": text,
     "found": st.dictionaries(st.from_regex(r"\A[a-z_]{1,8}\Z"), st.floats(allow_nan=False) | text),

@@ -520,8 +520,7 @@ class Feed:
         """The minibatches of some chains at a step; leaves are (chain, batch, …)."""
         if isinstance(self.source, StreamSource):
             return _combine([self._deal(chain, step) for chain in chains], torch.stack), None
-        assert self._minibatches is not None
-        indices = self._minibatches.indices(chains, step)
+        indices = self.indices(chains, step)
         if (
             isinstance(self.source, DatasetSource)
             and self.source.num_workers
@@ -530,6 +529,11 @@ class Feed:
             batches = [self._deal(chain, step) for chain in chains]
             return _combine(batches, torch.stack), indices
         return self.source.fetch(indices), indices
+
+    def indices(self, chains: Sequence[int], step: int) -> Int[Tensor, "chain batch"]:
+        """Which data make up the minibatches of some chains at a step; a stream has none."""
+        assert self._minibatches is not None
+        return self._minibatches.indices(chains, step)
 
     def _deal(self, chain: int, step: int) -> Batch:
         curious = isinstance(self.source, StreamSource) and self.purpose is not Purpose.BATCH

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
 from singulab.data import Feed, Source, as_source, default_batch_size, leaves
-from singulab.landscape import FunctionLandscape, Landscape, ModelLandscape
+from singulab.landscape import FunctionLandscape, Landscape, ModelLandscape, Slope
 from singulab.losses import Loss, ModelLoss, NextToken, NextTokenFromHidden, as_loss
 from singulab.params import Params, Selection, Weights, named_parameters
 
@@ -261,19 +261,8 @@ class LocalPotential:
             gap: also measure the gradient noise, between the halves of each minibatch.
             control: take off the noise that the gradient has at w*, at twice the cost.
         """
-        gradient, excess, linear = self.landscape.slope(
-            position, batch, halves=gap, control=control
-        )
-        half_gap = None
-        if gradient.shape[1] == 2:
-            one, other = gradient.unbind(1)
-            half_gap = (one - other).mul_(0.5 * self.nbeta)
-            mean = (one + other).mul_(0.5 * self.nbeta)
-        else:
-            mean = gradient.squeeze(1).mul_(self.nbeta)
-        displacement = position - self.center
-        total = mean.add_(displacement, alpha=self.localization)
-        return Evaluation(total, excess.mean(1), excess, half_gap, displacement, linear)
+        slope = self.landscape.slope(position, batch, halves=gap, control=control)
+        return assembled(slope, position - self.center, self.nbeta, self.localization)
 
     def evaluate_full(self, position: Float[Tensor, "chain dim"]) -> tuple[Evaluation, float]:
         """∇U and the excess loss on all data, with the cost per chain in gradient units."""
@@ -288,6 +277,28 @@ class LocalPotential:
         """U(w) from the excess loss."""
         squared = self.total((position - self.center).square().sum(1))
         return self.nbeta * excess + 0.5 * self.localization * squared
+
+
+def assembled(
+    slope: Slope,
+    displacement: Float[Tensor, "chain dim"],
+    nbeta: float | Tensor,
+    localization: float | Tensor,
+) -> Evaluation:
+    """∇U and what goes with it from the slope of the loss; nβ and γ are numbers, or tensors without axes."""
+    gradient, excess, linear = slope
+    half_gap = None
+    if gradient.shape[1] == 2:
+        one, other = gradient.unbind(1)
+        half_gap = (one - other).mul_(0.5 * nbeta)
+        mean = (one + other).mul_(0.5 * nbeta)
+    else:
+        mean = gradient.squeeze(1).mul_(nbeta)
+    if isinstance(localization, Tensor):
+        total = mean.addcmul_(displacement, localization)
+    else:
+        total = mean.add_(displacement, alpha=localization)
+    return Evaluation(total, excess.mean(1), excess, half_gap, displacement, linear)
 
 
 def default_localization(norm: float, dim: int, relative_radius: float) -> float:

@@ -57,6 +57,7 @@ class Settings:
     relative_error: float = 0.02  # wanted standard error of λ̂, relative to λ̂
     max_gradients: float | None = None  # budget in gradient units
     burn_in: float = 0.2  # share of the production draws that is dropped
+    compiled: bool = False  # stacked chains move by native code; numbers change by rounding
     num_draws: int | None = None  # fixed number of steps, for settings that are not adaptive
     note: str = ""  # where these come from, or what is wrong with them
     found: Mapping[str, float | str] = field(
@@ -66,7 +67,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             value = getattr(self, name)
-            if isinstance(value, np.generic):  # numbers of numpy are neither JSON nor TOML
+            if isinstance(value, np.generic):  # values of numpy are neither JSON nor TOML
                 object.__setattr__(self, name, value.item())
             _refuse_other_kind(name, getattr(self, name), kind)
         for name in ("nbeta", "step_size", "relative_error", "max_gradients"):
@@ -174,8 +175,14 @@ def _refuse_other_kind(name: str, value: Any, kind: Any) -> None:
     kinds = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
     if float in kinds and type(value) is int and abs(value) < 2**1023:
         return
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        words = {float: "a number", int: "a whole number", str: "text", Mapping: "a table"}
+    if isinstance(value, bool) != (bool in kinds) or not isinstance(value, kinds):
+        words = {
+            float: "a number",
+            int: "a whole number",
+            str: "text",
+            bool: "true or false",
+            Mapping: "a table",
+        }
         raise TypeError(f"{name} must be {words[kinds[0]]}, got {value!r:.80}.")
 
 

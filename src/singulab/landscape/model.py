@@ -110,6 +110,7 @@ class ModelLandscape(Whole):
         self._cached_teacher = False
         self._depth = 0
         self._recorded: dict[int, Recorded] = {}  # by number of parts of a batch
+        self.compiled: dict[Any, Any] = {}  # native functions of it, shared by its potentials
         self._fingerprints: dict[str, str] | None = None
         self.cost = 1.0
         with self.ready():

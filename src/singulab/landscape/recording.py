@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 
 from singulab.data import leaves, tree_map
 
@@ -54,6 +54,8 @@ class Recorded:
         self._checked: dict[Any, int] = {}
 
     def __call__(self, *arguments: Any) -> Any:
+        if get_proxy_mode() is not None:  # within another recording
+            return self.function(*arguments)
         tensors = leaves(arguments)
         key = tuple((leaf.shape, leaf.dtype, leaf.device) for leaf in tensors)
         if key not in self._recordings:
@@ -85,8 +87,8 @@ class Recorded:
         try:
             if not turn_tall_products(turned):
                 return
-            shaken = _shaken(tensors)
-            if _close(recording(*shaken), turned(*shaken)):
+            away = shaken(tensors)
+            if close(recording(*away), turned(*away)):
                 self._turned[key] = turned
         except Exception as error:  # noqa: BLE001 - an operation that minds the order in memory
             logger.info("a recording cannot be turned and is run as it is: %s", error)
@@ -110,7 +112,9 @@ def _equal(one: Any, other: Any) -> bool:
     return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
 
 
-def _close(one: Any, other: Any) -> bool:
+def close(one: Any, other: Any) -> bool:
+    """Whether trees of tensors are equal up to rounding, in units of each tensor's largest element."""
+
     def near(a: Tensor, b: Tensor) -> bool:
         if not a.is_floating_point():
             return torch.equal(a, b)
@@ -120,7 +124,7 @@ def _close(one: Any, other: Any) -> bool:
     return all(near(a, b) for a, b in zip(leaves(one), leaves(other), strict=True))
 
 
-def _shaken(tensors: Sequence[Tensor]) -> list[Tensor]:
+def shaken(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Arguments away from any minimum, where a gradient would be rounding alone."""
     generator = torch.Generator().manual_seed(0)
 

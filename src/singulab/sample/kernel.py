@@ -19,6 +19,7 @@ from torch import Tensor
 
 from singulab.potential import Evaluation, LocalPotential
 from singulab.rng import Noise, Purpose, generator, uniform
+from singulab.sample.compiled import CompiledEvaluation
 
 
 class Info(NamedTuple):
@@ -40,6 +41,7 @@ class Target:
         noise: normal numbers by chain and step.
         start: another such stream, for velocities that a kernel starts with.
         batch: makes the minibatches of these chains; called once, and only if a kernel wants a noisy gradient.
+        compiled: evaluates U on the same minibatches, instead of the potential.
         gap: whether to measure the gradient noise between the halves of a minibatch.
         control: whether to take off the noise that a gradient has at w*.
     """
@@ -54,18 +56,24 @@ class Target:
         noise: Noise,
         start: Noise,
         batch: Callable[[Sequence[int], int], Any],
+        compiled: CompiledEvaluation | None,
         gap: bool,
         control: bool,
     ) -> None:
         self.potential, self.chains, self.step = potential, chains, step
         self._gap, self._control = gap, control
         self.cost = 0.0  # gradient units spent by these chains so far
-        self._seed, self._noise, self._start, self._batch = seed, noise, start, batch
+        self._seed, self._noise, self._start = seed, noise, start
+        self._batch, self._compiled = batch, compiled
 
     def evaluate(self, position: Float[Tensor, "chain dim"]) -> Evaluation:
         """∇U on a fresh minibatch of each chain."""
         gradients = 2 if self._control else 1
         self.cost += gradients * self.potential.landscape.cost * len(self.chains)
+        if self._compiled is not None:
+            return self._compiled(
+                position, self.chains, self.step, gap=self._gap, control=self._control
+            )
         batch = self._batch(self.chains, self.step)
         return self.potential.evaluate(position, batch, gap=self._gap, control=self._control)
 

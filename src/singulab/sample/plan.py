@@ -145,14 +145,18 @@ class Plan(ABC):
         return self.kernel()
 
     def _simulation(self, kernel: Kernel) -> Simulation:
-        return Simulation(
+        simulation = Simulation(
             self.potential,
             kernel,
             num_chains=self.num_chains,
             seed=self.seed,
             stacked=self._stacked,
             control=self.facts.get("control", False),
+            compiled=self.settings.compiled,
         )
+        if simulation.uncompiled is not None:
+            self.note(f"steps are not compiled: {simulation.uncompiled}")
+        return simulation
 
     def _tick(self, simulation: Simulation) -> None:
         now = time.monotonic()

@@ -4,6 +4,7 @@ A :class:`Simulation` holds everything that the next step depends on, so it can 
 continued with bitwise the same draws.
 """
 
+import logging
 import math
 import os
 import time
@@ -20,9 +21,12 @@ from singulab.landscape import ModelLandscape
 from singulab.potential import Evaluation, LocalPotential
 from singulab.rng import Purpose
 from singulab.sample.baoab import BAOAB
+from singulab.sample.compiled import CompiledEvaluation, obstacle
 from singulab.sample.kernel import Info, Kernel, Target, column
 from singulab.sample.precondition import Identity, heat, row_dot
 from singulab.trace import Trace
+
+logger = logging.getLogger(__name__)
 
 FIELDS = (
     "excess_a",
@@ -49,6 +53,7 @@ class Simulation:
         position: start of every chain, shape (chain, dim); default w*.
         stacked: evaluate all chains at once (vmap), one by one, or None to find out which is faster.
         control: take off the noise that gradients have at w*, at twice the cost of a step.
+        compiled: evaluate all chains by native code, where that can be; numbers change by rounding.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Simulation:
         position: Float[Tensor, "chain dim"] | None = None,
         stacked: bool | None = None,
         control: bool = False,
+        compiled: bool = False,
     ) -> None:
         self.potential, self.kernel, self.control = potential, kernel, control
         self.num_chains, self.seed, self.step = num_chains, seed, step
@@ -87,6 +93,10 @@ class Simulation:
         if position is None:
             position = center.expand(num_chains, -1).clone()
         self.groups = self._groups(position, stacked)
+        self.uncompiled = obstacle(potential, self.groups) if compiled else None
+        self._compiled = None
+        if compiled and self.uncompiled is None:
+            self._compiled = CompiledEvaluation(potential, self.feed)
         self.states = self._init(position)
 
     def _groups(self, position: Tensor, stacked: bool | None) -> list[list[int]]:
@@ -112,6 +122,7 @@ class Simulation:
             noise=self._noise,
             start=self._start,
             batch=self.feed,
+            compiled=self._compiled,
             gap=self._looks(chains),
             control=self.control,
         )
@@ -350,6 +361,7 @@ def sample(
     step_size: float | None = None,
     seed: int = 0,
     stacked: bool | None = None,
+    compiled: bool = False,
 ) -> Trace:
     """Run a kernel with frozen settings from w* and keep every draw.
 
@@ -364,6 +376,8 @@ def sample(
         step_size: ε for a kernel given by name.
         seed: a non-negative integer.
         stacked: all chains at once (True), one after the other (False), or whichever a probe finds faster.
+        compiled: move stacked chains by native code (``torch.compile``, a C++ compiler), which takes some
+            seconds to make and pays from some ten thousand steps of a small model; numbers change by rounding.
 
     Returns:
         The trace. Chains that diverged are in it, marked in ``trace.dead_chains``.
@@ -390,8 +404,15 @@ def sample(
     _check_step_size(chosen.step_size)
     with potential.landscape.ready():
         simulation = Simulation(
-            potential, chosen, num_chains=num_chains, seed=seed, stacked=stacked
+            potential,
+            chosen,
+            num_chains=num_chains,
+            seed=seed,
+            stacked=stacked,
+            compiled=compiled,
         )
+        if simulation.uncompiled is not None:
+            logger.warning("steps are not compiled: %s", simulation.uncompiled)
         simulation.advance(num_draws)
     return simulation.trace()
 

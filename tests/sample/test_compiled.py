@@ -1,0 +1,164 @@
+"""Compiled steps: the numbers of plain ones up to rounding, made once, and plain ones where they cannot be had."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import singulab as sl
+from networks import displaced, integers, normal, perceptron
+from singulab.data import Feed
+from singulab.sample import compiled as compiling
+from singulab.sample.compiled import CompiledEvaluation
+from singulab.sample.run import Simulation
+from singulab.zoo import CASES, DeepLinear, NetworkCase
+
+N, BATCH, CHAINS = 40, 8, 3
+ROUNDING = 1e-4  # of the largest element
+
+
+def potential_of(model: nn.Module, data, loss="cross_entropy", **knobs) -> sl.LocalPotential:
+    potential = sl.LocalPotential.of(model, data, loss, batch_size=BATCH, localization=2.0, **knobs)
+    potential.landscape.stacked = True  # which is faster depends on the clock
+    return potential
+
+
+def feed_of(potential: sl.LocalPotential) -> Feed:
+    return potential.landscape.feed(seed=4, num_chains=CHAINS, batch_size=BATCH)
+
+
+def both(potential: sl.LocalPotential, *, gap: bool, control: bool = False):
+    """What the native function and the potential say of the same chains at a step never seen before."""
+    chains, feed = list(range(CHAINS)), feed_of(potential)
+    native = CompiledEvaluation(potential, feed)
+    with potential.landscape.ready():
+        native(displaced(potential.center, CHAINS), chains, 0, gap=gap, control=control)
+        position = displaced(potential.center, CHAINS, seed=11)
+        found = native(position, chains, 7, gap=gap, control=control)
+        wanted = potential.evaluate(position, feed(chains, 7), gap=gap, control=control)
+    assert all(each is not None for each in potential.landscape.compiled.values())
+    return found, wanted
+
+
+def assert_close(found, wanted) -> None:
+    for name, one in wanted._asdict().items():
+        other = getattr(found, name)
+        assert (one is None) == (other is None), name
+        if one is not None:
+            assert float((one - other).abs().max()) <= ROUNDING * float(one.abs().max()), name
+
+
+def convolution() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)
+    )
+
+
+@pytest.mark.parametrize("gap", [True, False])
+@pytest.mark.parametrize(
+    "model, knobs",
+    [(perceptron, {}), (perceptron, {"labels": "model"}), (convolution, {})],
+    ids=["data", "model", "convolution"],
+)
+def test_a_compiled_gradient_is_the_gradient(model, knobs, gap):
+    width = 3 if model is perceptron else 6
+    potential = potential_of(model(), (normal(N, width), integers(2, N)), **knobs)
+    assert_close(*both(potential, gap=gap))
+
+
+def test_tall_layers_are_turned_over_and_the_noise_at_the_center_comes_off():
+    case = DeepLinear(
+        name="", widths=(3, 5, 2), rank=2, num_data=N, batch_size=BATCH, label_noise=1.0, seed=0
+    )
+    potential = potential_of(case.model(), case.data(), "gaussian")
+    potential.landscape.prepare_control()
+    found, wanted = both(potential, gap=True, control=True)
+    assert_close(found, wanted)
+    assert found.linear_noise is not None
+
+
+def test_other_temperatures_and_tethers_compile_nothing_anew():
+    potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
+    assert_close(*both(potential, gap=False))
+    (native,) = potential.landscape.compiled.values()
+    other = potential.at(nbeta=3 * potential.nbeta, localization=0.01)
+    assert_close(*both(other, gap=False))
+    assert list(potential.landscape.compiled.values()) == [native]
+
+
+@pytest.mark.parametrize("kernel", ["sgld", "leimkuhler_matthews", "baoab"])
+def test_compiled_chains_follow_the_plain_ones(kernel):
+    made = [potential_of(perceptron(), (normal(N, 3), integers(2, N))) for _ in range(2)]
+    traces = [
+        sl.sample(potential, kernel, step_size=1e-4, num_draws=6, seed=5, compiled=compiled)
+        for potential, compiled in zip(made, (False, True), strict=True)
+    ]
+    assert set(made[1].landscape.compiled)
+    assert not made[0].landscape.compiled
+    plain, native = (trace.energy for trace in traces)
+    assert abs(plain - native).max() < 1e-3 * abs(plain).max()
+    plain, native = (trace["radius_squared"] for trace in traces)
+    assert abs(plain - native).max() < 1e-3 * abs(plain).max()
+
+
+def test_a_compiled_measurement_finds_the_known_value():
+    case = CASES["P3"]
+    assert isinstance(case, NetworkCase)
+    truth = case.truth(100.0)
+    settings = sl.Settings(
+        localization=100.0, batch_size=case.batch_size, max_gradients=5000, compiled=True
+    )
+    m = sl.measure(case.model(), case.data(), case.loss, settings=settings, seed=0)
+    assert m.settings.compiled
+    assert abs(m.llc.value - truth.value) < 4 * math.hypot(m.llc.se, truth.error)
+
+
+def broken(*_: object, **__: object):
+    raise RuntimeError("InvalidCxxCompiler: no compiler was found")
+
+
+def test_without_a_compiler_the_run_is_the_plain_one_and_says_so(monkeypatch):
+    monkeypatch.setattr(torch, "compile", broken)
+    runs = []
+    for compiled in (False, True):
+        potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
+        settings = sl.Settings(max_gradients=300, num_chains=2, compiled=compiled)
+        runs.append((sl.measure(potential, settings=settings), potential.landscape.notes))
+    (plain, _), (uncompiled, notes) = runs
+    assert uncompiled.llc == plain.llc
+    (note,) = [note for note in notes if "compiled" in note]
+    assert "no compiler was found" in note
+    assert note in uncompiled.notes
+
+
+def test_native_code_that_computes_something_else_is_not_used(monkeypatch):
+    native = compiling._native
+
+    def off(*arguments, **knobs):
+        function = native(*arguments, **knobs)
+
+        def wrong(*tensors: Tensor):
+            gradient, *rest = function(*tensors)
+            return 1.01 * gradient, *rest
+
+        return wrong
+
+    monkeypatch.setattr(compiling, "_native", off)
+    potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
+    with pytest.raises(AssertionError):
+        both(potential, gap=False)
+    assert list(potential.landscape.compiled.values()) == [None]
+    assert any("not compiled" in note for note in potential.landscape.notes)
+
+
+def test_what_cannot_be_compiled_is_said(caplog):
+    in_turn = sl.LocalPotential.of(perceptron(), (normal(N, 3), integers(2, N)), batch_size=BATCH)
+    sl.sample(in_turn, "sgld", step_size=1e-4, num_draws=2, stacked=False, compiled=True)
+    assert "steps are not compiled: the chains run in turn" in caplog.text
+    square = sl.LocalPotential.from_function(
+        lambda w: w["x"].square().sum(1), {"x": torch.zeros(2)}, nbeta=9.0
+    )
+    simulation = Simulation(square, sl.HMC(step_size=0.1), num_chains=2, seed=0, compiled=True)
+    assert simulation.uncompiled == "they are of a model only, with all weights in one place"
