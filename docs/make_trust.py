@@ -238,9 +238,9 @@ def relu(record: Record) -> str:
         "The network 10 → 20 → 20 → 10 at γ = 1. *Exact* is a long run of Hamiltonian Monte Carlo on all data. The "
         "published schedule (SGLD, ε = 1e-5, 10 000 steps from w\\*) is too short to spread as far as γ = 1 allows: "
         "its value belongs to a larger γ_eff, and the exact value there stands beside it. The paper does not print "
-        "its w\\*, so its own figures are for orientation. *Onward* is the automatic sampler's kernel, on minibatches, "
-        "from where the exact chains ended: where it agrees with them and λ̂ does not, the chains from w\\* are held by a "
-        "part of the posterior that they leave too seldom to be seen."
+        "its w\\*, so its own figures are for orientation. *Onward* is the automatic sampler's kernel on minibatches, "
+        "from where the exact chains ended: where it agrees with them and λ̂ does not, the chains from w\\* are held "
+        "by a part of the posterior that they leave too seldom to be seen."
     )
     lines = [
         (
@@ -365,8 +365,9 @@ def speed(record: Record) -> str:
         f"Microseconds per step of one chain, {record['config']['num_chains']} chains, {record['threads']} "
         f"thread{'s' * (record['threads'] > 1)}, all taking turns in one process. *Raw* is the forward and backward "
         "pass of the same minibatches, written by hand. *Compiled* is `compiled=True`. Other packages take their "
-        "minibatches from a shuffling `DataLoader` over tensors, which they are written for, or *prepared*: put together "
-        "before the clock starts, so that only their own loop is timed. Steps of singulab draw their minibatches always."
+        "minibatches from a shuffling `DataLoader` over tensors, which they are written for, or *prepared*: put "
+        "together before the clock starts, so that only their own loop is timed. Steps of singulab always draw "
+        "theirs."
     )
     lines = [
         (

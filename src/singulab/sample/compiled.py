@@ -23,14 +23,17 @@ from singulab.potential import Evaluation, LocalPotential, assembled
 
 logger = logging.getLogger(__name__)
 
+ON_ALL_DATA = ("mala", "hmc", "elliptical_slice")  # kernels without minibatches
 Native = Callable[..., Any]  # of positions, indices, nβ and γ to the fields of an Evaluation
 
 
-def obstacle(potential: LocalPotential, groups: Sequence[Sequence[int]]) -> str | None:
+def obstacle(potential: LocalPotential, kernel: str, groups: Sequence[Sequence[int]]) -> str | None:
     """What keeps the steps of these chains from being compiled, if anything is known to."""
     landscape = potential.landscape
     if not isinstance(landscape, ModelLandscape) or landscape.sharded:
         return "they are of a model only, with all weights in one place"
+    if kernel in ON_ALL_DATA:
+        return f"{kernel} takes no minibatches"
     if not isinstance(landscape.source, TensorSource):
         return "the data are not tensors in memory"
     return None if len(groups) == 1 else "the chains run in turn"

@@ -93,7 +93,7 @@ class Simulation:
         if position is None:
             position = center.expand(num_chains, -1).clone()
         self.groups = self._groups(position, stacked)
-        self.uncompiled = obstacle(potential, self.groups) if compiled else None
+        self.uncompiled = obstacle(potential, kernel.name, self.groups) if compiled else None
         self._compiled = None
         if compiled and self.uncompiled is None:
             self._compiled = CompiledEvaluation(potential, self.feed)
