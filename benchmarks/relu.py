@@ -7,10 +7,6 @@ but γ and the batch size of the paper, and by the schedule of the paper: SGLD, 
 a short chain has not spread as far as γ = 1 lets it; its value belongs to γ_eff, and gold at that γ stands beside
 it. The paper does not print its w*, its inputs or its noise, so its figures are for orientation.
 
-The kernel of the automatic sampler then goes on from where the exact chains ended (*onward*). Where that agrees with
-gold and the measurement from w* does not, its chains are held by a part of the posterior around w* that they leave
-too seldom, and not wrong in their law.
-
 Gold equilibrated if the mean of (w − w*)·∇U/d is within 2 % of 1 and R-hat of energy and radius at most 1.02.
 """
 
@@ -22,8 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 import singulab as sl
@@ -34,7 +28,6 @@ from singulab.rng import Purpose
 from singulab.sample import curvature, spread
 from singulab.sample.precondition import Identity, Preconditioner
 from singulab.sample.run import Simulation
-from singulab.sample.speed import LARGEST_WITH_MOMENTUM, MEMORY
 from singulab.zoo import CASES, ReluNetwork
 from singulab.zoo.relu_network import PUBLISHED
 
@@ -68,7 +61,6 @@ class Config(BenchConfig):
     gold_chains: int = 4
     gold_minutes: float = 25.0  # of processor time for each gold value, at most
     gold_error: float = 0.005  # relative, wanted
-    onward_draws: int = 50_000  # of minibatch chains from where gold ended
     seed: int = 0
     runs: Path = Path("runs/relu.jsonl")  # every value that is done; delete it to begin again
 
@@ -83,9 +75,6 @@ class Gold(NamedTuple):
     rhat: float
     radius: float
     num_draws: int
-    per_chain: tuple[float, ...]  # means of the first tenth of the kept draws, then of the last
-    onward: float  # λ̂ by minibatches from where the chains ended
-    onward_error: float
     seconds: float
 
     @property
@@ -117,7 +106,7 @@ def table_row(
     """One n of the table."""
 
     def exact(localization: float) -> Gold:
-        names = ("gold_chains", "gold_minutes", "gold_error", "onward_draws", "seed")
+        names = ("gold_chains", "gold_minutes", "gold_error", "seed")
         key = {"case": case.name, "gold": localization, "code": _code()}
         key |= {name: getattr(config, name) for name in names}
         return Gold(**book.get(key, lambda: gold(case, localization, config, told)._asdict()))
@@ -163,9 +152,6 @@ def table_row(
         "gold_error": truth.error,
         "virial": truth.virial,
         "rhat": truth.rhat,
-        "onward": truth.onward,
-        "onward_error": truth.onward_error,
-        "onward_z": (truth.onward - truth.value) / math.hypot(truth.onward_error, truth.error),
         "llc": own["llc"],
         "se": own["se"],
         "z": z,
@@ -247,9 +233,6 @@ def gold(
             rhat=max(rhat(energy), rhat(radius)),
             radius=float(np.sqrt(radius.mean())),
             num_draws=trace.num_draws - first,
-            per_chain=_ends(energy),
-            onward=math.nan,
-            onward_error=math.nan,
             seconds=time.process_time() - start,
         )
         told(
@@ -258,49 +241,7 @@ def gold(
         )
         precise = found.error <= config.gold_error * found.value and found.num_draws >= 40
         if (precise and found.equilibrated) or found.seconds > 60 * config.gold_minutes:
-            break
-    told("onward, by minibatches")
-    onward = _onward(case, localization, simulation.position, config)
-    seconds = time.process_time() - start
-    return found._replace(onward=onward.value, onward_error=onward.mcse, seconds=seconds)
-
-
-def _ends(energy: NDArray[np.floating]) -> tuple[float, ...]:
-    part = max(1, energy.shape[1] // 10)
-    return (*map(float, energy[:, :part].mean(1)), *map(float, energy[:, -part:].mean(1)))
-
-
-def _onward(
-    case: ReluNetwork, localization: float, position: Float[Tensor, "chain dim"], config: Config
-) -> sl.estimate.Estimate:
-    """λ̂ of the automatic sampler's kernel, at a third of its largest step, from given positions."""
-    potential = sl.LocalPotential.of(
-        case.model(), case.data(), sl.gaussian(), localization=localization,
-        batch_size=case.batch_size,
-    )  # fmt: skip
-    chains = list(range(len(position)))
-    feed = potential.landscape.feed(
-        seed=config.seed,
-        num_chains=len(chains),
-        batch_size=case.batch_size,
-        purpose=Purpose.BATCH_FOR_CURVATURE,
-    )
-    with potential.landscape.ready():
-        scale, _ = curvature.preconditioner(
-            potential, position, feed, kind="ekfac", seed=config.seed, step=0, repeats=16
-        )
-        top, _ = curvature.top_curvature(
-            potential, position, scale, feed, [chains], seed=config.seed, step=500
-        )
-    courant = LARGEST_WITH_MOMENTUM / 3
-    kernel = sl.BAOAB(step_size=2 * courant / top, memory=MEMORY, preconditioner=scale)
-    simulation = Simulation(
-        potential, kernel, num_chains=len(chains), seed=config.seed, position=position
-    )
-    simulation.advance(config.onward_draws)
-    return sl.estimate.llc_extrapolated(
-        simulation.trace(), burn_in=int(BURN_IN * config.onward_draws)
-    ).llc
+            return found
 
 
 def _spread(
