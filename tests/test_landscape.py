@@ -636,7 +636,7 @@ def test_control_takes_the_noise_at_the_center_off_the_gradient_and_nothing_else
     here = potential.center.expand(2, -1)
     with landscape.ready():
         assert landscape.prepare_control() == pytest.approx(N / 8)
-        assert landscape.prepare_control() == 0
+        assert landscape.prepare_control() == pytest.approx(N / 8)  # a later run pays it too
         everywhere = potential.evaluate_full(here)[0].gradient
         for step in range(3):
             batch = feed([0, 1], step)

@@ -122,6 +122,15 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
     assert one.llc.value != other.llc.value
 
 
+def test_a_second_measurement_of_a_potential_gives_the_numbers_of_the_first() -> None:
+    model, data = linear_regression()
+    potential = sl.LocalPotential.of(model, data, "gaussian", localization=5.0, batch_size=50)
+    one, two = (sl.measure(potential, max_gradients=1200, seed=1) for _ in range(2))
+    assert one.settings.found["control"] == "on"
+    assert one.llc == two.llc
+    assert one.gradients == two.gradients
+
+
 def test_a_frozen_settings_measures_what_was_calibrated_and_refuses_other_arguments() -> None:
     model, data = linear_regression()
     potential = sl.LocalPotential.of(model, data, "gaussian", batch_size=50)

@@ -49,8 +49,14 @@ def both(potential: sl.LocalPotential, *, gap: bool, control: bool = False):
         position = displaced(potential.center, CHAINS, seed=11)
         found = native(position, chains, 7, gap=gap, control=control)
         wanted = potential.evaluate(position, feed(chains, 7), gap=gap, control=control)
-    assert all(each is not None for each in potential.landscape.compiled.values())
+    assert_native(potential)
     return found, wanted
+
+
+def assert_native(potential: sl.LocalPotential) -> None:
+    kept = potential.landscape.compiled.values()
+    assert kept
+    assert not any(isinstance(each, str) for each in kept), list(kept)
 
 
 def assert_close(found, wanted) -> None:
@@ -101,13 +107,13 @@ def test_other_temperatures_and_tethers_compile_nothing_anew(compiler):
 
 
 @pytest.mark.parametrize("kernel", ["sgld", "leimkuhler_matthews", "baoab"])
-def test_compiled_chains_follow_the_plain_ones(kernel):
+def test_compiled_chains_follow_the_plain_ones(compiler, kernel):
     made = [potential_of(perceptron(), (normal(N, 3), integers(2, N))) for _ in range(2)]
     traces = [
         sl.sample(potential, kernel, step_size=1e-4, num_draws=6, seed=5, compiled=compiled)
         for potential, compiled in zip(made, (False, True), strict=True)
     ]
-    assert set(made[1].landscape.compiled)
+    assert_native(made[1])
     assert not made[0].landscape.compiled
     plain, native = (trace.energy for trace in traces)
     assert abs(plain - native).max() < 1e-3 * abs(plain).max()
@@ -115,15 +121,16 @@ def test_compiled_chains_follow_the_plain_ones(kernel):
     assert abs(plain - native).max() < 1e-3 * abs(plain).max()
 
 
-def test_a_compiled_measurement_finds_the_known_value():
+def test_a_compiled_measurement_finds_the_known_value(compiler):
     case = CASES["P3"]
     assert isinstance(case, NetworkCase)
     truth = case.truth(100.0)
-    settings = sl.Settings(
-        localization=100.0, batch_size=case.batch_size, max_gradients=5000, compiled=True
+    potential = sl.LocalPotential.of(
+        case.model(), case.data(), case.loss, localization=100.0, batch_size=case.batch_size
     )
-    m = sl.measure(case.model(), case.data(), case.loss, settings=settings, seed=0)
-    assert m.settings.compiled
+    potential.landscape.stacked = True
+    m = sl.measure(potential, settings=sl.Settings(max_gradients=5000, compiled=True), seed=0)
+    assert_native(potential)
     assert abs(m.llc.value - truth.value) < 4 * math.hypot(m.llc.se, truth.error)
 
 
@@ -133,31 +140,33 @@ def broken(*_: object, **__: object):
 
 def test_without_a_compiler_the_run_is_the_plain_one_and_says_so(monkeypatch):
     monkeypatch.setattr(torch, "compile", broken)
-    runs = []
-    for compiled in (False, True):
-        potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
-        settings = sl.Settings(max_gradients=300, num_chains=2, compiled=compiled)
-        runs.append((sl.measure(potential, settings=settings), potential.landscape.notes))
-    (plain, _), (uncompiled, notes) = runs
-    assert uncompiled.llc == plain.llc
-    (note,) = [note for note in notes if "compiled" in note]
+    potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
+    knobs = {"max_gradients": 300, "num_chains": 2}
+    plain, uncompiled, again = (
+        sl.measure(potential, settings=sl.Settings(**knobs, compiled=compiled))
+        for compiled in (False, True, False)
+    )
+    assert uncompiled.llc == plain.llc == again.llc
+    (note,) = [note for note in uncompiled.notes if "compiled" in note]
     assert "no compiler was found" in note
-    assert note in uncompiled.notes
+    assert note not in again.notes
 
 
-def test_native_code_that_computes_something_else_is_not_used(compiler, monkeypatch):
-    native = compiling._native
+def twice(gradient: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]:
+    return 2 * gradient, *others
 
-    def off(*arguments, **knobs):
-        function = native(*arguments, **knobs)
 
-        def wrong(*tensors: Tensor):
-            gradient, *rest = function(*tensors)
-            return 1.01 * gradient, *rest
+def a_little_energy(
+    gradient: Tensor, excess: Tensor, half_excess: Tensor, *others: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    return gradient, excess, half_excess + 1e-4 * half_excess.abs().max(), *others
 
-        return wrong
 
-    monkeypatch.setattr(compiling, "_native", off)
+@pytest.mark.parametrize("wrong", [twice, a_little_energy])
+def test_native_code_that_computes_something_else_is_not_used(monkeypatch, wrong):
+    monkeypatch.setattr(
+        compiling, "_native", lambda recording, on_cpu: lambda *given: wrong(*recording(*given))
+    )
     potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
     chains, feed = list(range(CHAINS)), feed_of(potential)
     position = displaced(potential.center, CHAINS)
@@ -166,14 +175,34 @@ def test_native_code_that_computes_something_else_is_not_used(compiler, monkeypa
         found = evaluate(position, chains, 0, gap=False, control=False)
         wanted = potential.evaluate(position, feed(chains, 0), gap=False)
     assert torch.equal(found.gradient, wanted.gradient)
-    assert list(potential.landscape.compiled.values()) == [None]
-    assert any("not compiled" in note for note in potential.landscape.notes)
+    assert evaluate.refused == "they would differ from what they are"
+
+
+def test_a_dead_chain_and_another_order_in_memory_change_nothing_for_the_others(compiler):
+    potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
+    chains, feed = list(range(CHAINS)), feed_of(potential)
+    evaluate = CompiledEvaluation(potential, feed)
+    position = displaced(potential.center, CHAINS)
+    dead = position.clone()
+    dead[1] = torch.nan
+    with potential.landscape.ready():
+        first = evaluate(dead, chains, 0, gap=False, control=False)
+        turned = evaluate(position.t().contiguous().t(), chains, 0, gap=False, control=False)
+        plain = potential.evaluate(position, feed(chains, 0), gap=False)
+    assert_native(potential)
+    assert_close(turned, plain)
+    assert first.gradient[1].isnan().all()
+    assert torch.equal(first.gradient[[0, 2]], turned.gradient[[0, 2]])
 
 
 def test_what_cannot_be_compiled_is_said(caplog):
     in_turn = sl.LocalPotential.of(perceptron(), (normal(N, 3), integers(2, N)), batch_size=BATCH)
     sl.sample(in_turn, "sgld", step_size=1e-4, num_draws=2, stacked=False, compiled=True)
     assert "steps are not compiled: the chains run in turn" in caplog.text
+    low = perceptron().to(torch.bfloat16)
+    in_bfloat16 = potential_of(low, (normal(N, 3).to(torch.bfloat16), integers(2, N)))
+    m = sl.measure(in_bfloat16, settings=sl.Settings(max_gradients=100, compiled=True))
+    assert any("not compiled: the model computes in low precision" in note for note in m.notes)
     with_mala = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
     mala = sl.Settings(kernel="mala", step_size=1e-3, num_draws=4, num_chains=2, compiled=True)
     m = sl.measure(with_mala, settings=mala)

@@ -107,10 +107,11 @@ class ModelLandscape(Whole):
         )
         self._center_losses: Tensor | None = None
         self._center_gradient: Tensor | None = None
+        self._control_cost = 0.0
         self._cached_teacher = False
         self._depth = 0
         self._recorded: dict[int, Recorded] = {}  # by number of parts of a batch
-        self.compiled: dict[Any, Any] = {}  # native functions of it, shared by its potentials
+        self.compiled: dict[Any, Any] = {}  # native functions of it, or why there is none
         self._fingerprints: dict[str, str] | None = None
         self.cost = 1.0
         with self.ready():
@@ -353,13 +354,12 @@ class ModelLandscape(Whole):
         return Slope(here.gradient.sub_(noise), here.excess, linear)
 
     def prepare_control(self) -> float:
-        """Compute ∇L_n(w*), which ``control`` needs; its cost in gradient units, once."""
-        if self._center_gradient is not None:
-            return 0.0
-        with self.ready():
-            gradient, _, cost = self.full(self.center[None])
-        self._center_gradient = gradient[0]
-        return cost
+        """Compute ∇L_n(w*), which ``control`` needs, once; what it costs in gradient units, whenever it was made."""
+        if self._center_gradient is None:
+            with self.ready():
+                gradient, _, self._control_cost = self.full(self.center[None])
+            self._center_gradient = gradient[0]
+        return self._control_cost
 
     def _slope(
         self,

@@ -5,7 +5,7 @@ fuses them, for some seconds of compilation and with a C++ compiler on the machi
 :meth:`LocalPotential.evaluate` up to rounding, which is checked.
 """
 
-import logging
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,17 +18,21 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from singulab.data import Feed, TensorSource
 from singulab.landscape import ModelLandscape
-from singulab.landscape.recording import close, shaken, simplify, turn_tall_products
+from singulab.landscape.recording import shaken, simplify, turn_tall_products
 from singulab.potential import Evaluation, LocalPotential, assembled
 
-logger = logging.getLogger(__name__)
-
 ON_ALL_DATA = ("mala", "hmc", "elliptical_slice")  # kernels without minibatches
+PRECISE = (torch.float32, torch.float64)
+NEAR = 0.01  # of the length of w*: where chains are, about, and losses are small differences
+ROUNDING = 1000.0  # largest difference, in ulps of the largest element
+ROUNDING_OF_LOSS = (
+    32.0  # the same for losses, in ulps of a loss: what it may move λ̂ by is nβ times this
+)
 Native = Callable[..., Any]  # of positions, indices, nβ and γ to the fields of an Evaluation
 
 
-def obstacle(potential: LocalPotential, kernel: str, groups: Sequence[Sequence[int]]) -> str | None:
-    """What keeps the steps of these chains from being compiled, if anything is known to."""
+def obstacle(potential: LocalPotential, kernel: str) -> str | None:
+    """What keeps steps of this kernel from being compiled, if anything is known to."""
     landscape = potential.landscape
     if not isinstance(landscape, ModelLandscape) or landscape.sharded:
         return "they are of a model only, with all weights in one place"
@@ -36,15 +40,17 @@ def obstacle(potential: LocalPotential, kernel: str, groups: Sequence[Sequence[i
         return f"{kernel} takes no minibatches"
     if not isinstance(landscape.source, TensorSource):
         return "the data are not tensors in memory"
-    return None if len(groups) == 1 else "the chains run in turn"
+    if any(weight.dtype not in PRECISE for weight in landscape.model.parameters()):
+        return "the model computes in low precision, where rounding hides what is wrong"
+    return None if landscape.stacked else "the chains run in turn"
 
 
 class CompiledEvaluation:
     """:meth:`LocalPotential.evaluate` of all chains on their minibatches.
 
-    Compiled at the first call of each kind (with or without the gradient noise, the control) and number of chains.
-    nβ and γ are arguments of what is compiled, which the landscape keeps: other temperatures and tethers of it
-    compile nothing anew. What cannot be compiled runs as it is, and the landscape's notes say so.
+    Compiled at the first call of each kind (with or without the gradient noise, the control), number of chains and
+    size of a batch. nβ and γ are arguments of what is compiled, which the landscape keeps: other temperatures and
+    tethers of it compile nothing anew. What is refused runs as it is, and ``refused`` says why.
 
     Args:
         potential: U, to which there is no :func:`obstacle`.
@@ -56,6 +62,7 @@ class CompiledEvaluation:
         assert isinstance(potential.landscape.source, TensorSource)
         assert isinstance(feed, Feed)
         self.potential, self.landscape, self.feed = potential, potential.landscape, feed
+        self.refused: str | None = None
         self._source = potential.landscape.source
         like = potential.center
         self._law = [
@@ -76,12 +83,14 @@ class CompiledEvaluation:
         indices = self.feed.indices(chains, step)
         compiled, key = self.landscape.compiled, (gap, control, indices.shape)
         if key not in compiled:
-            compiled[key] = self._compile(position, indices, gap, control)
+            compiled[key] = self._compile(indices, gap, control)
         native = compiled[key]
-        if native is None:
+        if isinstance(native, str):
+            self.refused = native
+        if isinstance(native, str) or position.dtype != self.potential.center.dtype:
             return self._plain(position, indices, gap, control)
         with torch.no_grad():
-            return Evaluation(*native(position, indices, *self._law))
+            return Evaluation(*native(position.contiguous(), indices, *self._law))
 
     def _plain(
         self,
@@ -94,49 +103,72 @@ class CompiledEvaluation:
         return self.potential.evaluate(position, batch, gap=gap, control=control)
 
     def _compile(
-        self, position: Tensor, indices: Tensor, gap: bool, control: bool
-    ) -> Native | None:
-        """The native function; None, and a note, where it cannot be had or is another one."""
+        self, indices: Int[Tensor, "chain batch"], gap: bool, control: bool
+    ) -> Native | str:
+        """The native function, or why there is none. Depends on w* and not on where the chains are."""
 
         def evaluated(position: Tensor, indices: Tensor, *law: Tensor) -> tuple[Tensor | None, ...]:
             batch = self._source.fetch(indices), indices
             slope = self.landscape.slope(position, batch, halves=gap, control=control)
             return tuple(assembled(slope, position - self.potential.center, *law))
 
-        (away,) = shaken([position + 0.1 * (position.abs().amax() == 0)])
-        arguments = [away, indices, *self._law]
-        plain = self._plain(away, indices, gap, control)
-        why = "they would differ from what they are"
+        probes = self._probes(len(indices))
+        plain = [self._plain(probe, indices, gap, control) for probe in probes]
+        why = ""
         for turned in (True, False):
             try:
                 with torch.no_grad(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the compiler's own
                     with torch.enable_grad():
-                        recording = make_fx(functionalize(evaluated))(*arguments)
-                    native = _native(recording, turned=turned, on_cpu=away.device.type == "cpu")
-                    found = Evaluation(*native(*arguments))
-                if close(_tensors(plain), _tensors(found)):
+                        recording = make_fx(functionalize(evaluated))(
+                            probes[0], indices, *self._law
+                        )
+                    simplify(recording)
+                    if turned:
+                        turned = turn_tall_products(recording)
+                    native = _native(recording, on_cpu=indices.device == self._law[0].device)
+                    found = [Evaluation(*native(probe, indices, *self._law)) for probe in probes]
+                if all(map(self._agree, plain, found)):
                     return native
+                why = "they would differ from what they are"
             except Exception as error:  # noqa: BLE001 - a model, an operation or a compiler that cannot
                 said = str(error).strip().splitlines() or [""]
-                why = f"{type(error).__name__}: {said[0][:200]}"
-        note = f"steps are not compiled: {why}"
-        if note not in self.landscape.notes:
-            logger.warning(note)
-            self.landscape.notes.append(note)
-        return None
+                why = f"torch cannot ({type(error).__name__}: {said[0][:200]})"
+            if not turned:
+                break
+        return why
+
+    def _probes(self, chains: int) -> list[Tensor]:
+        """Points beside w*, and points as far from it as it is long."""
+        center = self.potential.center.expand(chains, -1)
+        (away,) = shaken([center + 0.1] if not center.any() else [center])
+        return [center + NEAR * (away - center), away]
+
+    def _agree(self, plain: Evaluation, found: Evaluation) -> bool:
+        """Whether two evaluations are finite and equal up to rounding, which for losses is that of a nat."""
+        ulp = torch.finfo(plain.gradient.dtype).eps
+        loss = 1 + abs(self.landscape.center_loss) + float(plain.half_excess.abs().max())
+        for name, one in plain._asdict().items():
+            other = getattr(found, name)
+            if one is None or other is None:
+                if one is not other:
+                    return False
+                continue
+            size = float(one.abs().max())
+            limit = ROUNDING * size
+            if name in ("excess", "half_excess"):
+                limit = ROUNDING_OF_LOSS * loss
+            elif name == "linear_noise":  # a small difference of two energies
+                limit += ROUNDING_OF_LOSS * loss
+            difference = float((one - other).abs().max())
+            if not (math.isfinite(size) and difference <= limit * ulp):
+                return False
+        return True
 
 
-def _native(recording: fx.GraphModule, *, turned: bool, on_cpu: bool) -> Native:
-    simplify(recording)
-    if turned:
-        turn_tall_products(recording)
-    # Shapes are looked at before each call, and nothing else changes.
+def _native(recording: fx.GraphModule, *, on_cpu: bool) -> Native:
+    # Shapes, types and order in memory are seen to before each call, and nothing else changes.
     options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     if on_cpu:
         options["cpp_wrapper"] = True
     return torch.compile(recording.forward, dynamic=False, options=options)
-
-
-def _tensors(evaluation: Evaluation) -> tuple[Tensor, ...]:
-    return tuple(tensor for tensor in evaluation if tensor is not None)

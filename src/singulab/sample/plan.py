@@ -145,7 +145,7 @@ class Plan(ABC):
         return self.kernel()
 
     def _simulation(self, kernel: Kernel) -> Simulation:
-        simulation = Simulation(
+        return Simulation(
             self.potential,
             kernel,
             num_chains=self.num_chains,
@@ -154,9 +154,6 @@ class Plan(ABC):
             control=self.facts.get("control", False),
             compiled=self.settings.compiled,
         )
-        if simulation.uncompiled is not None:
-            self.note(f"steps are not compiled: {simulation.uncompiled}")
-        return simulation
 
     def _tick(self, simulation: Simulation) -> None:
         now = time.monotonic()
@@ -204,6 +201,8 @@ class Plan(ABC):
     def notes(self) -> list[str]:
         """What the landscape and the plan found worth saying, each once."""
         said = [*getattr(self.potential.landscape, "notes", []), *self.facts["notes"]]
+        if self.simulation.uncompiled is not None:
+            said.append(f"steps are not compiled: {self.simulation.uncompiled}")
         return list(dict.fromkeys(said))
 
     def _save(self) -> None:

@@ -93,9 +93,9 @@ class Simulation:
         if position is None:
             position = center.expand(num_chains, -1).clone()
         self.groups = self._groups(position, stacked)
-        self.uncompiled = obstacle(potential, kernel.name, self.groups) if compiled else None
+        self._obstacle = obstacle(potential, kernel.name) if compiled else None
         self._compiled = None
-        if compiled and self.uncompiled is None:
+        if compiled and self._obstacle is None:
             self._compiled = CompiledEvaluation(potential, self.feed)
         self.states = self._init(position)
 
@@ -137,6 +137,11 @@ class Simulation:
             states.append(self.kernel.init(position[group], target))
             self.cost += target.cost
         return states
+
+    @property
+    def uncompiled(self) -> str | None:
+        """Why steps are not compiled although that was asked for."""
+        return self._obstacle if self._compiled is None else self._compiled.refused
 
     @property
     def position(self) -> Float[Tensor, "chain dim"]:
@@ -411,9 +416,9 @@ def sample(
             stacked=stacked,
             compiled=compiled,
         )
-        if simulation.uncompiled is not None:
-            logger.warning("steps are not compiled: %s", simulation.uncompiled)
         simulation.advance(num_draws)
+    if simulation.uncompiled is not None:
+        logger.warning("steps are not compiled: %s", simulation.uncompiled)
     return simulation.trace()
 
 
