@@ -217,7 +217,15 @@ def _runners(case: Case, others: Sequence[Peer], config: Config) -> Iterator[Run
                     simulation = _compiled(case, kernel, preconditioner, config)
                 return lambda count: simulation.advance(simulation.step + count)
 
-            yield Runner(name, kernel, preconditioner, chains, LOOK_EVERY, build=build)
+            yield Runner(
+                name,
+                kernel,
+                preconditioner,
+                chains,
+                LOOK_EVERY,
+                guest=name == COMPILED,
+                build=build,
+            )
     inputs, targets = case.data
     task = Task(
         case.model,
@@ -333,9 +341,10 @@ def _comparisons(case: str, runners: Sequence[Runner]) -> list[dict[str, Any]]:
     """What is wanted of a case and what is stated, each for the kernel that does worst."""
     raw, draw, one_pass = (_named(runners, name).turns for name in (RAW, DRAW, PASS))
     floor = [sum(parts) for parts in zip(raw, draw, one_pass, strict=True)]
-    present = [name for name in (PLAIN, COMPILED) if any(r.name == name for r in runners)]
+    able = [runner for runner in runners if not runner.failure]
+    present = [name for name in (PLAIN, COMPILED) if any(r.name == name for r in able)]
     kinds = {
-        (name, kind): [r for r in runners if (r.name, r.preconditioner) == (name, kind)]
+        (name, kind): [r for r in able if (r.name, r.preconditioner) == (name, kind)]
         for name, kind in product(present, PRECONDITIONERS)
     }
     found: list[dict[str, Any]] = []
@@ -353,9 +362,10 @@ def _comparisons(case: str, runners: Sequence[Runner]) -> list[dict[str, Any]]:
         found.append({"case": case, "what": what, **worst._asdict(), "wanted": told, "held": held})
 
     fastest = present[-1]  # what is promised of small networks is promised of compiled steps
-    for peer, name in product([r for r in runners if r.guest], present):
-        able = [] if peer.failure else kinds[name, "none"]
-        ratios = [ratio_of(peer.turns, ours.turns) for ours in able]
+    others = [r for r in runners if r.guest and r.name != COMPILED]
+    for peer, name in product(others, present):
+        beside = [] if peer.failure else kinds[name, "none"]
+        ratios = [ratio_of(peer.turns, ours.turns) for ours in beside]
         limits = AT_LEAST if (peer.name, name) == ("devinterp", fastest) else {}
         compare(f"{peer.name} over {name}", ratios, limits, least=True)
     for name, kind in product(present, ("none", "diagonal")):

@@ -27,7 +27,7 @@ class Runner:
     preconditioner: str = ""
     chain_steps: int = 1  # chain-steps of one call
     period: int = 1  # calls after which the cost repeats; a turn has a multiple of it
-    guest: bool = False  # of another package: its failure is told, not raised
+    guest: bool = False  # of another package or a compiler: its failure is told, not raised
     build: Callable[[], Callable[[int], Any]] = field(default=lambda: lambda count: None)
     end: Callable[[], Any] = field(default=lambda: None)
     advance: Callable[[int], Any] = field(init=False)

@@ -3,6 +3,7 @@ import json
 import math
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -186,20 +187,39 @@ def test_code_that_no_measurement_depends_on_changes_no_digest(load, tmp_path, m
     assert book.sampler() != first
 
 
+SPEED = ["bench", "speed", "--cases", "deep linear", "--peers", "--kernels", "sgld"]
+SPEED += ["--turns", "2", "--seconds", "0.001", "--num-chains", "2", "--threads", "1"]
+SPEED += ["--no-record", "--json"]
+
+
 def test_speed_takes_turns_and_states_every_ratio(monkeypatch, capsys):
     monkeypatch.chdir(REPOSITORY)
-    flags = ["bench", "speed", "--cases", "deep linear", "--peers", "--kernels", "sgld"]
-    flags += ["--turns", "2", "--seconds", "0.001", "--num-chains", "2", "--threads", "1"]
-    assert main([*flags, "--no-record", "--json"]) == 0
+    assert main(SPEED) == 0
     told = json.loads(capsys.readouterr().out)
     names = [(row["runner"], row["preconditioner"]) for row in told["rows"]]
+    kinds = product(("none", "diagonal", "ekfac"), ("singulab", "singulab, compiled"))
     assert names == [
         *((name, "") for name in ("raw", "normal draw", "read and write")),
-        *(("singulab", kind) for kind in ("none", "diagonal", "ekfac")),
+        *((name, kind) for kind, name in kinds),
     ]
-    assert {row["weights"] for row in told["rows"]} == {220}
-    assert all(row["low"] <= row["of raw"] <= row["high"] for row in told["rows"])
+    able = [row for row in told["rows"] if "failure" not in row]
+    assert {row["weights"] for row in able} == {220}
+    assert all(row["low"] <= row["of raw"] <= row["high"] for row in able)
     assert told["threads"] == 1
+
+
+def test_speed_without_a_compiler_tells_so_and_times_plain_steps(monkeypatch, capsys):
+    def broken(*_, **__):
+        raise RuntimeError("no compiler was found")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    monkeypatch.chdir(REPOSITORY)
+    assert main([*SPEED, "--preconditioners", "none"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    plain, compiled = told["rows"][3:]
+    assert "no compiler was found" in compiled["failure"]
+    assert plain["of raw"] > 0
+    assert {ratio["what"] for ratio in told["ratios"]} == {"singulab, none, over raw"}
 
 
 @pytest.mark.parametrize("name", ["deep_linear", "perceptron"])
