@@ -88,7 +88,7 @@ class Recorded:
             if not turn_tall_products(turned):
                 return
             away = shaken(tensors)
-            if close(recording(*away), turned(*away)):
+            if _close(recording(*away), turned(*away)):
                 self._turned[key] = turned
         except Exception as error:  # noqa: BLE001 - an operation that minds the order in memory
             logger.info("a recording cannot be turned and is run as it is: %s", error)
@@ -112,9 +112,7 @@ def _equal(one: Any, other: Any) -> bool:
     return all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
 
 
-def close(one: Any, other: Any) -> bool:
-    """Whether trees of tensors are equal up to rounding, in units of each tensor's largest element."""
-
+def _close(one: Any, other: Any) -> bool:
     def near(a: Tensor, b: Tensor) -> bool:
         if not a.is_floating_point():
             return torch.equal(a, b)

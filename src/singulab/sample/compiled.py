@@ -25,9 +25,7 @@ ON_ALL_DATA = ("mala", "hmc", "elliptical_slice")  # kernels without minibatches
 PRECISE = (torch.float32, torch.float64)
 NEAR = 0.01  # of the length of w*: where chains are, about, and losses are small differences
 ROUNDING = 1000.0  # largest difference, in ulps of the largest element
-ROUNDING_OF_LOSS = (
-    32.0  # the same for losses, in ulps of a loss: what it may move λ̂ by is nβ times this
-)
+ROUNDING_OF_LOSS = 32.0  # the same for losses, in ulps of a loss; nβ times it is what λ̂ may move by
 Native = Callable[..., Any]  # of positions, indices, nβ and γ to the fields of an Evaluation
 
 
@@ -115,7 +113,8 @@ class CompiledEvaluation:
         probes = self._probes(len(indices))
         plain = [self._plain(probe, indices, gap, control) for probe in probes]
         why = ""
-        for turned in (True, False):
+        for turning in (True, False):
+            turned = turning
             try:
                 with torch.no_grad(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the compiler's own
@@ -124,9 +123,8 @@ class CompiledEvaluation:
                             probes[0], indices, *self._law
                         )
                     simplify(recording)
-                    if turned:
-                        turned = turn_tall_products(recording)
-                    native = _native(recording, on_cpu=indices.device == self._law[0].device)
+                    turned = turning and turn_tall_products(recording)
+                    native = _native(recording, on_cpu=probes[0].device.type == "cpu")
                     found = [Evaluation(*native(probe, indices, *self._law)) for probe in probes]
                 if all(map(self._agree, plain, found)):
                     return native
@@ -134,7 +132,7 @@ class CompiledEvaluation:
             except Exception as error:  # noqa: BLE001 - a model, an operation or a compiler that cannot
                 said = str(error).strip().splitlines() or [""]
                 why = f"torch cannot ({type(error).__name__}: {said[0][:200]})"
-            if not turned:
+            if not turned:  # then a second try would be the same
                 break
         return why
 

@@ -278,9 +278,8 @@ class LangevinPlan(Plan):
         landscape = self.potential.landscape
         assert isinstance(landscape, ModelLandscape)
         cost = landscape.prepare_control()
-        if (
-            "control" not in self.facts["cost"]
-        ):  # also where an earlier measurement made it: same seed, same numbers
+        # Charged once a run, also where an earlier one made it: the same seed gives the same numbers.
+        if "control" not in self.facts["cost"]:
             self.charge("control", cost)
         with landscape.ready():
             ratio, cost = curvature.noise_ratio(

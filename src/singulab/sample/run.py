@@ -382,7 +382,7 @@ def sample(
         seed: a non-negative integer.
         stacked: all chains at once (True), one after the other (False), or whichever a probe finds faster.
         compiled: move stacked chains by native code (``torch.compile``, a C++ compiler), which takes some
-            seconds to make and pays from some ten thousand steps of a small model; numbers change by rounding.
+            seconds to make and pays in long runs of small models; numbers change by rounding.
 
     Returns:
         The trace. Chains that diverged are in it, marked in ``trace.dead_chains``.
