@@ -152,6 +152,22 @@ def test_without_a_compiler_the_run_is_the_plain_one_and_says_so(monkeypatch):
     assert note not in again.notes
 
 
+def test_a_compiler_that_is_killed_once_changes_nothing(compiler, monkeypatch):
+    native, recordings = compiling._native, []
+
+    def killed_once(recording, **knobs):
+        recordings.append(recording.code)
+        if len(recordings) == 1:
+            raise RuntimeError("killed")
+        return native(recording, **knobs)
+
+    monkeypatch.setattr(compiling, "_native", killed_once)
+    potential = potential_of(perceptron(), (normal(N, 3), integers(2, N)))
+    assert_close(*both(potential, gap=False))
+    first, second = recordings
+    assert first == second
+
+
 def twice(gradient: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]:
     return 2 * gradient, *others
 

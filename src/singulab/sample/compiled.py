@@ -112,8 +112,8 @@ class CompiledEvaluation:
 
         probes = self._probes(len(indices))
         plain = [self._plain(probe, indices, gap, control) for probe in probes]
-        why = ""
-        for turning in (True, False):
+        why, turning, retried = "", True, False
+        while True:
             turned = turning
             try:
                 with torch.no_grad(), warnings.catch_warnings():
@@ -132,9 +132,14 @@ class CompiledEvaluation:
             except Exception as error:  # noqa: BLE001 - a model, an operation or a compiler that cannot
                 said = str(error).strip().splitlines() or [""]
                 why = f"torch cannot ({type(error).__name__}: {said[0][:200]})"
-            if not turned:  # then a second try would be the same
-                break
-        return why
+                if (
+                    not retried
+                ):  # a Ctrl-C reaches the compiler too, and must not change what is made
+                    retried = True
+                    continue
+            if not turned:  # then another try would be the same
+                return why
+            turning = False
 
     def _probes(self, chains: int) -> list[Tensor]:
         """Points beside w*, and points as far from it as it is long."""
