@@ -1,7 +1,7 @@
 """The local posterior p(w) ∝ exp(−U(w)), with U(w) = nβ·(L(w) − L(w*)) + γ/2·|w − w*|²."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -28,6 +28,22 @@ class Evaluation(NamedTuple):
     )  # nβ(g_A − g_B)/2, whose covariance is that of nβ·g_B
     displacement: Float[Tensor, "chain dim"]  # w − w*
     linear_noise: Float[Tensor, " chain"] | None = None  # minibatch noise of the excess, see Slope
+    dots: Float[Tensor, "chain part"] | None = None  # those by component, where they came along
+
+    def dots_by_component(self, sizes: Sequence[int]) -> Float[Tensor, "chain part"]:
+        """δ·∇U over each component of these sizes, then |δ|²."""
+        if self.dots is not None:
+            return self.dots
+        parts = zip(self.displacement.split(sizes, 1), self.gradient.split(sizes, 1), strict=True)
+        dots = [row_dot(one, other) for one, other in parts]
+        return torch.stack([*dots, row_dot(self.displacement, self.displacement)], 1)
+
+
+def row_dot(
+    one: Float[Tensor, "chain dim"], other: Float[Tensor, "chain dim"]
+) -> Float[Tensor, " chain"]:
+    """The inner product of each chain's rows, without a tensor of their size in between."""
+    return torch.bmm(one.unsqueeze(1), other.unsqueeze(2)).flatten()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from itertools import pairwise
 
 import pytest
 import torch
@@ -50,7 +51,15 @@ def both(potential: sl.LocalPotential, *, gap: bool, control: bool = False):
         found = native(position, chains, 7, gap=gap, control=control)
         wanted = potential.evaluate(position, feed(chains, 7), gap=gap, control=control)
     assert_native(potential)
-    return found, wanted
+    return found, wanted._replace(dots=dots(potential, wanted) if gap else None)
+
+
+def dots(potential: sl.LocalPotential, evaluation) -> Tensor:
+    """δ·∇U by component, then |δ|²."""
+    bounds = [*potential.landscape.offsets, potential.dim]
+    each = evaluation.displacement * evaluation.gradient
+    parts = [each[:, start:stop].sum(1) for start, stop in pairwise(bounds)]
+    return torch.stack([*parts, evaluation.displacement.norm(dim=1).square()], 1)
 
 
 def assert_native(potential: sl.LocalPotential) -> None:
@@ -178,8 +187,14 @@ def a_little_energy(
     return gradient, excess, half_excess + 1e-4 * half_excess.abs().max(), *others
 
 
-@pytest.mark.parametrize("wrong", [twice, a_little_energy])
-def test_native_code_that_computes_something_else_is_not_used(monkeypatch, wrong):
+def a_larger_radius(*fields: Tensor | None) -> tuple[Tensor | None, ...]:
+    return *fields[:-1], 1.01 * fields[-1]
+
+
+@pytest.mark.parametrize(
+    "wrong, gap", [(twice, False), (a_little_energy, False), (a_larger_radius, True)]
+)
+def test_native_code_that_computes_something_else_is_not_used(monkeypatch, wrong, gap):
     monkeypatch.setattr(
         compiling, "_native", lambda recording, on_cpu: lambda *given: wrong(*recording(*given))
     )
@@ -188,8 +203,8 @@ def test_native_code_that_computes_something_else_is_not_used(monkeypatch, wrong
     position = displaced(potential.center, CHAINS)
     with potential.landscape.ready():
         evaluate = CompiledEvaluation(potential, feed)
-        found = evaluate(position, chains, 0, gap=False, control=False)
-        wanted = potential.evaluate(position, feed(chains, 0), gap=False)
+        found = evaluate(position, chains, 0, gap=gap, control=False)
+        wanted = potential.evaluate(position, feed(chains, 0), gap=gap)
     assert torch.equal(found.gradient, wanted.gradient)
     assert evaluate.refused == "they would differ from what they are"
 

@@ -62,6 +62,7 @@ class CompiledEvaluation:
         self.potential, self.landscape, self.feed = potential, potential.landscape, feed
         self.refused: str | None = None
         self._source = potential.landscape.source
+        self._sizes = [c.size for c in potential.landscape.selection.components]
         like = potential.center
         self._law = [
             torch.tensor(value, dtype=like.dtype, device=like.device)
@@ -105,13 +106,18 @@ class CompiledEvaluation:
     ) -> Native | str:
         """The native function, or why there is none. Depends on w* and not on where the chains are."""
 
+        def looked_at(evaluation: Evaluation) -> Evaluation:
+            if not gap:
+                return evaluation
+            return evaluation._replace(dots=evaluation.dots_by_component(self._sizes))
+
         def evaluated(position: Tensor, indices: Tensor, *law: Tensor) -> tuple[Tensor | None, ...]:
             batch = self._source.fetch(indices), indices
             slope = self.landscape.slope(position, batch, halves=gap, control=control)
-            return tuple(assembled(slope, position - self.potential.center, *law))
+            return tuple(looked_at(assembled(slope, position - self.potential.center, *law)))
 
         probes = self._probes(len(indices))
-        plain = [self._plain(probe, indices, gap, control) for probe in probes]
+        plain = [looked_at(self._plain(probe, indices, gap, control)) for probe in probes]
         why, turning, retried = "", True, False
         while True:
             turned = turning

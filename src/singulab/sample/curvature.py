@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from singulab.landscape import ModelLandscape
-from singulab.potential import LocalPotential
+from singulab.potential import LocalPotential, row_dot
 from singulab.rng import Purpose, generator
 from singulab.sample.precondition import (
     Diagonal,
@@ -21,7 +21,6 @@ from singulab.sample.precondition import (
     Identity,
     Preconditioner,
     heat,
-    row_dot,
 )
 
 _PROBE = (

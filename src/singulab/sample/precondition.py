@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from singulab.potential import row_dot
+
 _LARGEST_BASIS = 1024  # sides longer than this keep their own coordinates
 _AT_A_TIME = 4  # samples that are rotated together
 
@@ -250,13 +252,6 @@ def heat(
     noise = preconditioner.transpose(noise)
     share = preconditioner.loss_share()
     return row_dot(noise, noise) if share is None else noise.square_() @ share
-
-
-def row_dot(
-    one: Float[Tensor, "chain dim"], other: Float[Tensor, "chain dim"]
-) -> Float[Tensor, " chain"]:
-    """The inner product of each chain's rows, without a tensor of their size in between."""
-    return torch.bmm(one.unsqueeze(1), other.unsqueeze(2)).flatten()
 
 
 def restore(name: str, tensors: dict[str, Tensor], shapes: Sequence[torch.Size]) -> Preconditioner:

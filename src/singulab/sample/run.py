@@ -23,7 +23,7 @@ from singulab.rng import Purpose
 from singulab.sample.baoab import BAOAB
 from singulab.sample.compiled import CompiledEvaluation, obstacle
 from singulab.sample.kernel import Info, Kernel, Target, column
-from singulab.sample.precondition import Identity, heat, row_dot
+from singulab.sample.precondition import Identity, heat
 from singulab.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -199,11 +199,9 @@ class Simulation:
 
     def _look(self, info: Info, group: Sequence[int]) -> Float[Tensor, "chain field"]:
         """Virial, squared radius and noise bias, then the virial by component."""
-        displacement, gradient = info.evaluation.displacement, info.evaluation.gradient
-        parts = zip(displacement.split(self._sizes, 1), gradient.split(self._sizes, 1), strict=True)
-        sums = [row_dot(one, other) for one, other in parts]
-        sums += [row_dot(displacement, displacement), self._noise_bias(info.evaluation, group)]
-        summed = self.potential.total(torch.stack(sums, 1))
+        dots = info.evaluation.dots_by_component(self._sizes)
+        noise_bias = self._noise_bias(info.evaluation, group).unsqueeze(1)
+        summed = self.potential.total(torch.cat([dots, noise_bias], 1))
         by_component, others = summed[:, :-2], summed[:, -2:]
         virial = by_component.sum(1, keepdim=True) / self.potential.dim
         return torch.cat([virial, others, by_component * self._per_weight], 1)
