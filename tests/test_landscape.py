@@ -31,6 +31,8 @@ from singulab import losses, potential
 from singulab.data import tree_map
 from singulab.landscape import FunctionLandscape
 from singulab.losses import NextTokenFromHidden
+from singulab.sample import run
+from singulab.sample.run import Simulation
 from untouched import Counting, assert_same, everything
 
 N = 20
@@ -540,6 +542,21 @@ class NoVmap(nn.Module):
     def forward(self, x):
         out = self.layers(x)
         return out if float(out.detach().sum()) > 0 else 1.0 * out
+
+
+@pytest.mark.parametrize("together", [0.9, 1.1])
+def test_chains_are_stacked_only_where_that_is_faster(monkeypatch, together):
+    potential = sl.LocalPotential.of(perceptron(), regression(N), "gaussian", batch_size=8)
+    landscape = potential.landscape
+    slowdown = iter([4.0] + [1.0] * 5)  # the first call of all is slow for another reason
+
+    def seconds(function: Callable[[], Any]) -> float:
+        function()
+        return (together if landscape.stacked else 1.0) * next(slowdown)
+
+    monkeypatch.setattr(run, "_seconds", seconds)
+    Simulation(potential, sl.SGLD(step_size=1e-4), num_chains=3, seed=0)
+    assert landscape.stacked == (together < 1)
 
 
 def test_a_model_that_vmap_cannot_run_falls_back_aloud(caplog):
