@@ -47,6 +47,7 @@ CURVATURE_BATCH = 200
 ROAMING_STEP, ROAMING_MEMORY = 5e-4, 0.95  # of the chains before they are accepted or not
 STRETCHES, LONGEST_STRETCH = 60, 1000  # at most so many, of so many steps
 LOOK_BACK = 8  # stretches over which the mean virial must be 1
+NUM_BLOCKS = 8  # equal parts of a run, whose mean energies are recorded chain by chain
 ZOO = "zoo/relu_network.py"
 
 
@@ -76,6 +77,7 @@ class Gold(NamedTuple):
     radius: float
     num_draws: int
     seconds: float
+    history: list[list[float]]  # mean energy by chain and part of the run, burn-in included
 
     @property
     def equilibrated(self) -> bool:
@@ -158,6 +160,7 @@ def table_row(
         "checks": own["checks"],
         "own_gamma_eff": own["effective_localization"],
         "own_gradients": own["gradients"],
+        "own_history": own["history"],
         "published_sgld": sgld,
         "published_mala": mala,
         "short": short["raw"],
@@ -196,7 +199,14 @@ def _told(measured: sl.Measurement) -> dict[str, Any]:
         "effective_localization": measured.effective_localization,
         "gradients": measured.gradients["total"],
         "seconds": measured.seconds,
+        "history": _history(measured.trace.energy),
     }
+
+
+def _history(energy: np.ndarray) -> list[list[float]]:
+    """Mean energy by chain and part of the run."""
+    parts = np.array_split(energy, NUM_BLOCKS, axis=1)
+    return np.round([part.mean(1) for part in parts], 1).T.tolist()
 
 
 def gold(
@@ -234,6 +244,7 @@ def gold(
             radius=float(np.sqrt(radius.mean())),
             num_draws=trace.num_draws - first,
             seconds=time.process_time() - start,
+            history=_history(trace.energy),
         )
         told(
             f"γ = {localization:g}: {found.value:.1f} ± {found.error:.1f}, virial {found.virial:.3f}, "

@@ -198,6 +198,7 @@ def answered(question: Question, config: Config) -> Row:
         "failed_checks": ", ".join(failed),
         "checks": {check.name: check.value for check in m.checks},
         "effective_localization": m.effective_localization,
+        "relative_radius": m.relative_radius,
         "gradients": m.gradients["total"],
         "seconds": round(time.monotonic() - start, 2),
     }

@@ -186,6 +186,16 @@ def test_an_untrained_network_fails_by_name(unchecked):
     assert failed(m) & {"criticality", "sign"}
 
 
+@pytest.mark.parametrize("localization, local", [(2000.0, True), (0.1, False)])
+def test_chains_that_go_farther_than_the_weights_are_long_are_not_local(localization, local):
+    m = sl.measure(
+        perceptron(), DATA, "gaussian", localization=localization, labels="model",
+        max_gradients=2000, batch_size=20,
+    )  # fmt: skip
+    assert (m.relative_radius < 1) == local
+    assert any(f"not local: the chains are {m.relative_radius:.1f}" in n for n in m.notes) != local
+
+
 @pytest.mark.parametrize(
     "kernel", ["sgld", "leimkuhler_matthews", "baoab", "rmsprop_sgld", "sgnht"]
 )

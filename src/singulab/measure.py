@@ -42,6 +42,7 @@ from singulab.trace import Trace
 LADDER = (1.0, 1 / 3, 1 / 10)  # of γ
 _MOST_CRITICALITY_BATCHES = 64
 _CRITICALITY_SHARE = 0.02  # of the budget, at most
+_FAR = 1.0  # of |w*|: the radius beyond which a measurement is not local
 _GRAM_COLUMNS = 1 << 18  # weights at a time in double precision
 
 
@@ -443,6 +444,13 @@ def _conclude(
     radius_squared = float(living["radius_squared"].mean())
     virial = float(living["virial"].mean())
     norm = potential.center_norm
+    relative_radius = None if norm == 0 else math.sqrt(radius_squared) / norm
+    of_model = isinstance(potential.landscape, ModelLandscape)
+    if of_model and relative_radius is not None and relative_radius > _FAR:
+        notes.append(
+            f"not local: the chains are {relative_radius:.1f} times as far from w* as w* is long, where one part of "
+            "the posterior may keep them for longer than any run; a larger localization keeps them near"
+        )
     checks = all_checks(
         living,
         extrapolation,
@@ -470,7 +478,7 @@ def _conclude(
         effective_localization=potential.localization
         + potential.dim * (1 - virial) / max(radius_squared, 1e-300),
         radius=math.sqrt(radius_squared),
-        relative_radius=None if norm == 0 else math.sqrt(radius_squared) / norm,
+        relative_radius=relative_radius,
         corrections=_corrections(potential, outcome, extrapolation, criticality),
         notes=tuple(notes),
         **common,
