@@ -15,7 +15,7 @@ from torch import nn
 
 from singulab.checks import Criticality, all_checks, failure, restless, sampling_checks
 from singulab.environment import environment, installed
-from singulab.estimate.llc import NOTHING, Extrapolation, heat_capacity, llc_extrapolated
+from singulab.estimate.llc import LOCAL, NOTHING, Extrapolation, heat_capacity, llc_extrapolated
 from singulab.files import finite, read_json, read_sealed, write_json, write_sealed
 from singulab.landscape import ModelLandscape
 from singulab.measurement import Measurement
@@ -42,7 +42,6 @@ from singulab.trace import Trace
 LADDER = (1.0, 1 / 3, 1 / 10)  # of γ
 _MOST_CRITICALITY_BATCHES = 64
 _CRITICALITY_SHARE = 0.02  # of the budget, at most
-_FAR = 1.0  # of |w*|: the radius beyond which a measurement is not local
 _GRAM_COLUMNS = 1 << 18  # weights at a time in double precision
 
 
@@ -444,12 +443,11 @@ def _conclude(
     radius_squared = float(living["radius_squared"].mean())
     virial = float(living["virial"].mean())
     norm = potential.center_norm
-    relative_radius = None if norm == 0 else math.sqrt(radius_squared) / norm
-    of_model = isinstance(potential.landscape, ModelLandscape)
-    if of_model and relative_radius is not None and relative_radius > _FAR:
+    reach = living.relative_radius
+    if reach is not None and reach > LOCAL:
         notes.append(
-            f"not local: the chains are {relative_radius:.1f} times as far from w* as w* is long, where one part of "
-            "the posterior may keep them for longer than any run; a larger localization keeps them near"
+            f"not local: chains go {reach:.1f} times as far from w* as w* is long, where they may miss a part of the "
+            f"posterior; the error is made {reach:.1f} times as large, and a larger localization keeps them near"
         )
     checks = all_checks(
         living,
@@ -478,7 +476,7 @@ def _conclude(
         effective_localization=potential.localization
         + potential.dim * (1 - virial) / max(radius_squared, 1e-300),
         radius=math.sqrt(radius_squared),
-        relative_radius=relative_radius,
+        relative_radius=None if norm == 0 else math.sqrt(radius_squared) / norm,
         corrections=_corrections(potential, outcome, extrapolation, criticality),
         notes=tuple(notes),
         **common,

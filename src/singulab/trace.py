@@ -37,8 +37,8 @@ class Trace:
       has mean 0 at every w; 0 where g_B(w*) was not computed.
     * ``acceptance``: probability of the proposed move (NaN for kernels that accept all).
 
-    Attributes of ``dataset``: nbeta, localization, num_data, center_loss, kernel, step_sizes, seed, dim,
-    fingerprints of weights, data and loss.
+    Attributes of ``dataset``: nbeta, localization, num_data, center_loss, center_norm, kernel, step_sizes, seed,
+    dim, fingerprints of weights, data and loss.
     """
 
     dataset: xr.Dataset
@@ -122,6 +122,14 @@ class Trace:
     @property
     def center_loss(self) -> float:
         return float(self.dataset.attrs["center_loss"])
+
+    @property
+    def relative_radius(self) -> float | None:
+        """√E|w − w*|² over |w*|, where w* are the weights of a model and not all zero."""
+        norm = self.dataset.attrs.get("center_norm")
+        if not norm or "radius_squared" not in self:
+            return None
+        return math.sqrt(float(self["radius_squared"].astype(np.float64).mean())) / norm
 
     @property
     def num_chains(self) -> int:

@@ -21,6 +21,7 @@ def trace_of(
     noise: np.ndarray | None = None,
     virial: float = 1.0,
     linear_noise: np.ndarray | None = None,
+    radius: float = 0.0,
     **facts: object,
 ) -> Trace:
     """A trace whose energies nβ(L − L*) are given."""
@@ -32,6 +33,7 @@ def trace_of(
             "excess_b": excess,
             "noise_bias": np.zeros_like(excess) if noise is None else noise,
             "virial": np.full_like(excess, virial),
+            "radius_squared": np.full_like(excess, radius**2),
             "linear_noise": np.zeros_like(excess) if linear_noise is None else linear_noise / nbeta,
         },
         nbeta=nbeta,
@@ -193,6 +195,18 @@ def test_chains_that_have_not_spread_widen_the_error_by_a_quarter_of_what_is_mis
         found = llc_extrapolated(trace_of(energy, virial=virial)).llc
         assert found.bias_se == pytest.approx(0.25 * missing * found.value)
         assert found.se == pytest.approx(np.hypot(found.mcse, found.bias_se))
+
+
+@pytest.mark.parametrize("norm, factor", [(None, 1.0), (0.0, 1.0), (4.0, 1.0), (2.0, 1.5)])
+def test_errors_grow_in_proportion_once_chains_go_farther_than_the_weights_are_long(
+    norm: float | None, factor: float
+) -> None:
+    energy = np.random.default_rng(0).gamma(20.0, 1.0, (4, 4000))
+    near = llc_extrapolated(trace_of(energy, virial=0.9)).llc
+    facts = {} if norm is None else {"center_norm": norm}
+    found = llc_extrapolated(trace_of(energy, virial=0.9, radius=3.0, **facts)).llc
+    assert found.se == pytest.approx(factor * near.se)
+    assert (found.value, found.mcse) == (near.value, near.mcse)
 
 
 def test_known_minibatch_noise_is_taken_off_the_energies_and_leaves_their_mean() -> None:

@@ -21,6 +21,7 @@ SURPRISING = 0.02  # probability that the prediction is no better than to within
 SURPRISE = 1.5  # … this relative error: noise so large that its effect is not of first order
 LEAST_FACTOR = 0.4  # of the true noise bias to the predicted one
 DISEQUILIBRIUM = 0.25  # error of λ̂ per unit of |1 − virial|
+LOCAL = 1.0  # of |w*|: chains that go farther may miss a part of the posterior
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,13 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
 
         a_i = m_i − θ n_i,    θ ~ 0.98·N(1, σ²) + 0.02·N(1, 1.5²), combined with (m₁ − m₂)/(n₁ − n₂),
 
-    σ = 0.15, or 0.3 where the noise at w* was taken off, and λ̂ is the mean of the a_i weighted by precision.
+    σ = 0.25, or 0.3 where the noise at w* was taken off, and λ̂ is the mean of the a_i weighted by precision.
     The second law is for noise beyond first order: where the steps contradict the prediction, they decide.
     Where the corrected values of the two steps still differ by more than 3 errors and 8 %, the smaller step
     alone is used. ``bias_se`` joins the error of θ with a quarter of |1 − virial|, for chains that have not
-    spread as far as the posterior.
+    spread as far as the posterior. Where chains go ρ > 1 times as far from w* as w* is long, it also makes the
+    whole error ρ times as large: what only the tether holds takes ∝ 1/γ ∝ ρ² steps to relax, and parts of the
+    posterior that are left still more seldom make no chain disagree with the others.
 
     Args:
         trace: a trace whose attribute ``step_sizes`` gives the step of every chain (or one for all).
@@ -177,6 +180,8 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     mean_error = mcse(used)
     distance = disequilibrium(part)
     bias_se = math.hypot(factor_se * bias, DISEQUILIBRIUM * distance * value)
+    reach = max((part.relative_radius or 0.0) / LOCAL, 1.0)
+    bias_se = math.hypot(bias_se, math.sqrt(reach**2 - 1) * math.hypot(mean_error, bias_se))
     estimate = Estimate(value, mean_error, bias_se, tuple(float(m) for m in corrected.mean(1)))
     share = float(biases.max() / max(abs(value), 1e-300))
     return Extrapolation(estimate, raw, factor, share, halving, halving_se, smaller_only, corrected)

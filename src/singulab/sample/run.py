@@ -268,6 +268,7 @@ def trace_of(
     seed: int,
 ) -> Trace:
     """A trace of the records of a run on a potential."""
+    of_model = isinstance(potential.landscape, ModelLandscape)
     array = records.transpose(0, 1).numpy()
     variables = {name: array[:, :, i] for i, name in enumerate(FIELDS)}
     variables["excess_loss"] = 0.5 * (variables["excess_a"] + variables["excess_b"])
@@ -280,6 +281,7 @@ def trace_of(
         localization=potential.localization,
         dim=potential.dim,
         center_loss=potential.landscape.center_loss,
+        center_norm=potential.center_norm if of_model else None,
         num_data=potential.num_data,
         components=potential.components,
         component_sizes=sizes,
