@@ -40,7 +40,8 @@ def told(record: dict[str, Any], name: str) -> str:
         f"From [{name}]({name}), made by `make bench-truth` on {record['date'][:10]}. The truth is what a "
         "perfect sampler returns at the same nβ and γ, not the asymptotic λ. No setting was given but γ, the labels "
         f"and a batch size; at most {record['config']['max_gradients']:,.0f} gradient units a run. *Fresh* networks "
-        "are drawn by seed and played no part when the constants of the sampler were chosen; P1–P13 did.",
+        "are drawn by seed. The constants of the sampler were chosen on P1–P13; what was changed after looks at fresh "
+        "networks is told in [docs/trust.md](docs/trust.md).",
         "\n".join(group_table(record["summary"])),
     ]
     return "\n\n".join(parts) + "\n"
