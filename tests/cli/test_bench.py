@@ -28,7 +28,10 @@ class Config(BenchConfig):
 def run(config, on_progress):
     on_progress("counting", 0.0)
     on_progress("counting", 0.5)
-    rows = [{"seed": seed, "error": seed / 3, "passed": seed < 5} for seed in config.seeds]
+    rows = [
+        {"seed": seed, "error": seed / 3, "history": [[seed]], "passed": seed < 5}
+        for seed in config.seeds
+    ]
     return {
         "rows": rows,
         "summary": {"all": {"rows": len(rows)}},
@@ -55,7 +58,7 @@ def test_a_record_holds_config_machine_and_rows(checkout, capsys):
     assert path.name == f"{told['date'][:10]}_count.json"
     assert json.loads(path.read_text()) == told
     assert told["config"] == {"seeds": [1, 2]}
-    assert told["rows"][1] == {"seed": 2, "error": 2 / 3, "passed": True}
+    assert told["rows"][1] == {"seed": 2, "error": 2 / 3, "history": [[2]], "passed": True}
     assert {"packages", "processor", "threads"} <= set(told["environment"])
 
 
@@ -65,6 +68,7 @@ def test_a_failed_benchmark_exits_1_and_people_read_its_rows(checkout, capsys):
     assert "0.3333" not in out
     assert "2.333" in out
     assert "failed" in out
+    assert "history" not in out  # lists are in the record
     assert re.search(r"rows +2", out)
     assert re.search(r"small seeds +no", out)
     assert not (checkout / "benchmarks" / "records").exists()

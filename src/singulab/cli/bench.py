@@ -136,8 +136,9 @@ def _promises(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Flat dicts as a table; the columns are the keys in their first order."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    """Dicts as a table; the columns are the keys in their first order, without those that hold lists."""
+    lists = {key for row in rows for key, value in row.items() if isinstance(value, list)}
+    columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in lists]
     return Table(
         tuple(name.replace("_", " ") for name in columns),
         tuple(tuple(_cell(row.get(name)) for name in columns) for row in rows),
