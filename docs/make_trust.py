@@ -484,7 +484,8 @@ def draw() -> None:
         left.axhline(0.05, color="0.6", linestyle=":")
         left.set(xscale="log", yscale="log", xlabel="budget (gradient units)")
         left.set_ylabel("relative RMS error of λ̂, median of cases")
-        left.legend(fontsize=7)
+        left.set_ylim(top=4)  # room for the legend
+        left.legend(fontsize=7, loc="upper right", ncols=2)
     found = newest("truth")
     if found is not None:
         rows = [r for r in found[0]["rows"] if r["group"] == "fresh" and r["z"] is not None]
