@@ -555,9 +555,9 @@ LIMITS = """
   stay in a part of lower energy near w\\*; they leave it one after another (see the table), each after a time that no
   usual run has. No check of chains that all start at w\\* can tell. Starting them elsewhere does not help: chains
   cooled from a hotter posterior can end in minima of higher energy, and stay there as well. So beyond a radius of
-  \\|w\\*\\| errors are made as many times larger as chains go farther, and a note says that the measurement is not
-  local. That rule was made after this network had passed its checks four errors off. Among the fresh networks, few of
-  which go as far, intervals beyond \\|w\\*\\| held about as often without it.
+  \\|w\\*\\| errors are made as many times larger as chains go farther, at most four times, and a note says that the
+  measurement is not local. That rule was made after this network had passed its checks four errors off. Among the
+  fresh networks, few of which go as far, intervals beyond \\|w\\*\\| held about as often without it.
 - **Small batches and wide networks.** In the networks of one tanh layer with 31 000 weights or more (batches of 16)
   momentum excites the stiffest directions in bursts: the variance of the energy is many times λ̂. Its mean is hardly
   touched. Production then begins anew at a tenth of the speed, where the ratio is smaller, and its error no longer

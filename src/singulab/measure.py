@@ -15,7 +15,13 @@ from torch import nn
 
 from singulab.checks import Criticality, all_checks, failure, restless, sampling_checks
 from singulab.environment import environment, installed
-from singulab.estimate.llc import LOCAL, NOTHING, Extrapolation, heat_capacity, llc_extrapolated
+from singulab.estimate.llc import (
+    NOTHING,
+    Extrapolation,
+    heat_capacity,
+    llc_extrapolated,
+    widening,
+)
 from singulab.files import finite, read_json, read_sealed, write_json, write_sealed
 from singulab.landscape import ModelLandscape
 from singulab.measurement import Measurement
@@ -443,11 +449,11 @@ def _conclude(
     radius_squared = float(living["radius_squared"].mean())
     virial = float(living["virial"].mean())
     norm = potential.center_norm
-    reach = living.relative_radius
-    if reach is not None and reach > LOCAL:
+    if (wider := widening(living)) > 1:
         notes.append(
-            f"not local: chains go {reach:.1f} times as far from w* as w* is long, where they may miss a part of the "
-            f"posterior; the error is made {reach:.1f} times as large, and a larger localization keeps them near"
+            f"not local: chains go {living.relative_radius:.2g} times as far from w* as w* is long, where they may "
+            f"miss a part of the posterior; the error is made {wider:.2g} times as large, and a larger localization "
+            "keeps them near"
         )
     checks = all_checks(
         living,

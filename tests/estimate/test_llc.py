@@ -197,7 +197,9 @@ def test_chains_that_have_not_spread_widen_the_error_by_a_quarter_of_what_is_mis
         assert found.se == pytest.approx(np.hypot(found.mcse, found.bias_se))
 
 
-@pytest.mark.parametrize("norm, factor", [(None, 1.0), (0.0, 1.0), (4.0, 1.0), (2.0, 1.5)])
+@pytest.mark.parametrize(
+    "norm, factor", [(None, 1.0), (0.0, 1.0), (4.0, 1.0), (2.0, 1.5), (0.1, 4.0)]
+)
 def test_errors_grow_in_proportion_once_chains_go_farther_than_the_weights_are_long(
     norm: float | None, factor: float
 ) -> None:

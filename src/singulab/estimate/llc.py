@@ -21,7 +21,8 @@ SURPRISING = 0.02  # probability that the prediction is no better than to within
 SURPRISE = 1.5  # … this relative error: noise so large that its effect is not of first order
 LEAST_FACTOR = 0.4  # of the true noise bias to the predicted one
 DISEQUILIBRIUM = 0.25  # error of λ̂ per unit of |1 − virial|
-LOCAL = 1.0  # of |w*|: chains that go farther may miss a part of the posterior
+LOCAL = 1.0  # of |w*|: chains that go farther may miss a part of the posterior …
+WIDEST = 4.0  # … and make the error as many times larger, at most so many
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,7 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     Where the corrected values of the two steps still differ by more than 3 errors and 8 %, the smaller step
     alone is used. ``bias_se`` joins the error of θ with a quarter of |1 − virial|, for chains that have not
     spread as far as the posterior. Where chains go ρ > 1 times as far from w* as w* is long, it also makes the
-    whole error ρ times as large: what only the tether holds takes ∝ 1/γ ∝ ρ² steps to relax, and parts of the
-    posterior that are left still more seldom make no chain disagree with the others.
+    whole error min(ρ, 4) times as large.
 
     Args:
         trace: a trace whose attribute ``step_sizes`` gives the step of every chain (or one for all).
@@ -180,8 +180,8 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     mean_error = mcse(used)
     distance = disequilibrium(part)
     bias_se = math.hypot(factor_se * bias, DISEQUILIBRIUM * distance * value)
-    reach = max((part.relative_radius or 0.0) / LOCAL, 1.0)
-    bias_se = math.hypot(bias_se, math.sqrt(reach**2 - 1) * math.hypot(mean_error, bias_se))
+    wider = widening(part)
+    bias_se = math.hypot(bias_se, math.sqrt(wider**2 - 1) * math.hypot(mean_error, bias_se))
     estimate = Estimate(value, mean_error, bias_se, tuple(float(m) for m in corrected.mean(1)))
     share = float(biases.max() / max(abs(value), 1e-300))
     return Extrapolation(estimate, raw, factor, share, halving, halving_se, smaller_only, corrected)
@@ -206,6 +206,15 @@ def disequilibrium(trace: Trace) -> float:
     """How far E[δ·∇U]/d is from the 1 of the posterior, beyond its own Monte Carlo error."""
     virial = trace["virial"].astype(np.float64)
     return max(abs(1 - float(virial.mean())) - mcse(virial), 0.0)
+
+
+def widening(trace: Trace) -> float:
+    """How many times larger the error is made because chains are not local: ρ = √E|w − w*|²/|w*|, from 1 to 4.
+
+    What only the tether holds relaxes at a rate ∝ γ ∝ 1/ρ², and a part of the posterior that is left still more
+    seldom makes no chain disagree with the others, since all of them start at w*. 1 where |w*| is not known or 0.
+    """
+    return min(max((trace.relative_radius or 0.0) / LOCAL, 1.0), WIDEST)
 
 
 def _groups(trace: Trace) -> list[list[int]]:
