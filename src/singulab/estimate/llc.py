@@ -31,7 +31,7 @@ class Estimate:
 
     value: float
     mcse: float  # standard error from finite sampling
-    bias_se: float = 0.0  # standard error of the corrections that were applied
+    bias_se: float = 0.0  # of the corrections, and of chains that have not spread or are not local
     per_chain: tuple[float, ...] = ()
 
     @property
