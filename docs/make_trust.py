@@ -115,7 +115,7 @@ def slices(rows: list[Row]) -> Iterator[tuple[str, ...]]:
     for gamma in sorted({row["localization"] for row in rows}):
         parts.append((f"γ = {gamma:g}", [r for r in rows if r["localization"] == gamma]))
     for least, most, name in REACHES:
-        parts.append((name, [r for r in rows if least <= (r["relative_radius"] or 0.0) < most]))
+        parts.append((name, [r for r in rows if least <= (r["relative_radius"] or -1.0) < most]))
     for labels in ("data", "model"):
         parts.append((f'labels="{labels}"', [r for r in rows if r["labels"] == labels]))
     for least, most in ((0, 300), (300, 3_000), (3_000, 30_000), (30_000, math.inf)):
@@ -552,12 +552,13 @@ LIMITS = """
   1 to 2 %. A larger γ mends it; a larger `max_gradients` need not. At small γ a virial below 0.95 is a warning.
 - **A part of the posterior that is left too seldom is all that is seen.** The ReLU network with n = 1 000 and γ = 1
   spreads over almost three times the length of w\\*. Most chains of `sl.measure`, and half of the exact ones at first,
-  stay in a part of lower energy near w\\*; they leave it one after another (see the table), each after a time that no
+  stay in a part of lower energy near w\\*; they leave it one after another (see the table), most after a time that no
   usual run has. No check of chains that all start at w\\* can tell. Starting them elsewhere does not help: chains
   cooled from a hotter posterior can end in minima of higher energy, and stay there as well. So beyond a radius of
   \\|w\\*\\| errors are made as many times larger as chains go farther, at most four times, and a note says that the
   measurement is not local. That rule was made after this network had passed its checks four errors off. Among the
-  fresh networks, few of which go as far, intervals beyond \\|w\\*\\| held about as often without it.
+  fresh networks, few of which go as far, intervals beyond \\|w\\*\\| held about as often without it: there errors are
+  now too wide.
 - **Small batches and wide networks.** In the networks of one tanh layer with 31 000 weights or more (batches of 16)
   momentum excites the stiffest directions in bursts: the variance of the energy is many times λ̂. Its mean is hardly
   touched. Production then begins anew at a tenth of the speed, where the ratio is smaller, and its error no longer

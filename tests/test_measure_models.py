@@ -193,7 +193,30 @@ def test_chains_that_go_farther_than_the_weights_are_long_are_not_local(localiza
         max_gradients=2000, batch_size=20,
     )  # fmt: skip
     assert (m.relative_radius < 1) == local
-    assert any(f"not local: chains go {m.relative_radius:.2g} times" in n for n in m.notes) != local
+    assert any(f"not local: chains go {m.relative_radius:.1f} times" in n for n in m.notes) != local
+
+
+def test_a_function_of_coordinates_has_no_length_to_go_beyond():
+    potential = sl.LocalPotential.from_function(
+        lambda w: w["x"].sub(0.01).square().sum(1), {"x": torch.full((2,), 0.01)},
+        nbeta=50.0, localization=1.0,
+    )  # fmt: skip
+    m = sl.measure(potential, max_gradients=100_000)
+    assert m.relative_radius > 1
+    assert m.trace.reach is None
+    assert m.passed
+    assert not m.notes
+
+
+def test_what_does_not_move_counts_for_how_far_is_far():
+    model = perceptron()
+    whole = math.sqrt(sum(float(p.detach().double().square().sum()) for p in model.parameters()))
+    m = sl.measure(
+        model, DATA, "gaussian", weights="2.bias", localization=0.1, labels="model",
+        max_gradients=1000, batch_size=20,
+    )  # fmt: skip
+    assert m.trace.reach == pytest.approx(m.radius / whole, rel=0.05)  # burn-in included
+    assert m.trace.reach < m.relative_radius
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from singulab.estimate.diagnostics import drift, mcse, rhat
-from singulab.estimate.llc import Estimate, Extrapolation
+from singulab.estimate.llc import Estimate, Extrapolation, widening
 from singulab.trace import Trace
 
 MONTE_CARLO = 0.025  # largest relative standard error
@@ -62,6 +62,9 @@ def sampling_checks(
     size = max(abs(llc.value), 1e-300)
     limit = max(MONTE_CARLO, relative_error)
     error = llc.se / size
+    advice = "Give a larger max_gradients, or accept the error by raising relative_error."
+    if widening(trace) > 1:
+        advice = "Give a larger localization: the chains go so far that the error is made larger."
     moved, moved_se = drift(draws)
     z = abs(moved) / max(moved_se, 1e-300)
     between = rhat(draws)
@@ -76,9 +79,7 @@ def sampling_checks(
             error,
             f"≤ {limit:.3g} of λ̂",
             bool(error <= limit),
-            ""
-            if error <= limit
-            else "Give a larger max_gradients, or accept the error by raising relative_error.",
+            "" if error <= limit else advice,
         ),
         Check(
             "drift",

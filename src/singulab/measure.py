@@ -449,11 +449,11 @@ def _conclude(
     radius_squared = float(living["radius_squared"].mean())
     virial = float(living["virial"].mean())
     norm = potential.center_norm
-    if (wider := widening(living)) > 1:
+    if (wider := widening(living)) > 1.05:
         notes.append(
-            f"not local: chains go {living.relative_radius:.2g} times as far from w* as w* is long, where they may "
-            f"miss a part of the posterior; the error is made {wider:.2g} times as large, and a larger localization "
-            "keeps them near"
+            f"not local: chains go {living.reach:.1f} times as far from w* as the model's weights are long, where "
+            f"they may miss a part of the posterior; the error is made {wider:.1f} times as large, and a larger "
+            "localization keeps them near"
         )
     checks = all_checks(
         living,

@@ -28,7 +28,9 @@ class Evaluation(NamedTuple):
     )  # nβ(g_A − g_B)/2, whose covariance is that of nβ·g_B
     displacement: Float[Tensor, "chain dim"]  # w − w*
     linear_noise: Float[Tensor, " chain"] | None = None  # minibatch noise of the excess, see Slope
-    dots: Float[Tensor, "chain part"] | None = None  # those by component, where they came along
+    dots: Float[Tensor, "chain part"] | None = (
+        None  # what ``dots_by_component`` gives, if it is known
+    )
 
     def dots_by_component(self, sizes: Sequence[int]) -> Float[Tensor, "chain part"]:
         """δ·∇U over each component of these sizes, then |δ|²."""
@@ -246,6 +248,16 @@ class LocalPotential:
     def center_norm(self) -> float:
         """|w*| over the selected weights."""
         return math.sqrt(float(self.total(self.center.norm().double().square())))
+
+    @property
+    def model_norm(self) -> float | None:
+        """The length of all weights of a model, tensors that do not move included; None for a function."""
+        if not isinstance(self.landscape, ModelLandscape):
+            return None
+        if self.landscape.sharded:
+            return self.center_norm
+        fixed = self.landscape.selection.fixed.values()
+        return math.hypot(self.center_norm, *(float(held.double().norm()) for held in fixed))
 
     def total(self, part: Tensor) -> Tensor:
         """A sum over all weights, from the sum over those that lie in this process."""

@@ -37,7 +37,7 @@ class Trace:
       has mean 0 at every w; 0 where g_B(w*) was not computed.
     * ``acceptance``: probability of the proposed move (NaN for kernels that accept all).
 
-    Attributes of ``dataset``: nbeta, localization, num_data, center_loss, center_norm, kernel, step_sizes, seed,
+    Attributes of ``dataset``: nbeta, localization, num_data, center_loss, model_norm, kernel, step_sizes, seed,
     dim, fingerprints of weights, data and loss.
     """
 
@@ -124,9 +124,9 @@ class Trace:
         return float(self.dataset.attrs["center_loss"])
 
     @property
-    def relative_radius(self) -> float | None:
-        """√E|w − w*|² over |w*|, where w* are the weights of a model and not all zero."""
-        norm = self.dataset.attrs.get("center_norm")
+    def reach(self) -> float | None:
+        """√E|w − w*|² over the length of all the model's weights; None for functions and where these are 0."""
+        norm = self.dataset.attrs.get("model_norm")
         if not norm or "radius_squared" not in self:
             return None
         return math.sqrt(float(self["radius_squared"].astype(np.float64).mean())) / norm

@@ -205,7 +205,7 @@ def test_errors_grow_in_proportion_once_chains_go_farther_than_the_weights_are_l
 ) -> None:
     energy = np.random.default_rng(0).gamma(20.0, 1.0, (4, 4000))
     near = llc_extrapolated(trace_of(energy, virial=0.9)).llc
-    facts = {} if norm is None else {"center_norm": norm}
+    facts = {} if norm is None else {"model_norm": norm}
     found = llc_extrapolated(trace_of(energy, virial=0.9, radius=3.0, **facts)).llc
     assert found.se == pytest.approx(factor * near.se)
     assert (found.value, found.mcse) == (near.value, near.mcse)

@@ -21,7 +21,7 @@ SURPRISING = 0.02  # probability that the prediction is no better than to within
 SURPRISE = 1.5  # … this relative error: noise so large that its effect is not of first order
 LEAST_FACTOR = 0.4  # of the true noise bias to the predicted one
 DISEQUILIBRIUM = 0.25  # error of λ̂ per unit of |1 − virial|
-LOCAL = 1.0  # of |w*|: chains that go farther may miss a part of the posterior …
+LOCAL = 1.0  # reach of chains that miss no part of the posterior; beyond it they may …
 WIDEST = 4.0  # … and make the error as many times larger, at most so many
 
 
@@ -85,8 +85,8 @@ def llc(trace: Trace, *, burn_in: int = 0) -> Estimate:
     """Local learning coefficient by the mean energy, λ̂ = nβ(E[L_n(w)] − L_n(w*)).
 
     nβ and L_n(w*) are the trace's own. The error counts autocorrelation and the spread between chains,
-    which draw their own minibatches. What the sampler itself gets wrong (step size, gradient noise) is not
-    corrected here; see :func:`llc_extrapolated`.
+    which draw their own minibatches. What the sampler itself gets wrong (step size, gradient noise, chains that
+    have not spread or are not local) is not in it; see :func:`llc_extrapolated`.
 
     Args:
         trace: at least 2 chains.
@@ -141,8 +141,8 @@ def llc_extrapolated(trace: Trace, *, burn_in: int = 0) -> Extrapolation:
     The second law is for noise beyond first order: where the steps contradict the prediction, they decide.
     Where the corrected values of the two steps still differ by more than 3 errors and 8 %, the smaller step
     alone is used. ``bias_se`` joins the error of θ with a quarter of |1 − virial|, for chains that have not
-    spread as far as the posterior. Where chains go ρ > 1 times as far from w* as w* is long, it also makes the
-    whole error min(ρ, 4) times as large.
+    spread as far as the posterior. Where chains go ρ > 1 times as far from w* as all weights of the model are
+    long, it also makes the whole error min(ρ, 4) times as large; of a loss given as a function it never does.
 
     Args:
         trace: a trace whose attribute ``step_sizes`` gives the step of every chain (or one for all).
@@ -209,12 +209,13 @@ def disequilibrium(trace: Trace) -> float:
 
 
 def widening(trace: Trace) -> float:
-    """How many times larger the error is made because chains are not local: ρ = √E|w − w*|²/|w*|, from 1 to 4.
+    """How many times larger the error is made because chains are not local: their reach ρ, from 1 to 4.
 
     What only the tether holds relaxes at a rate ∝ γ ∝ 1/ρ², and a part of the posterior that is left still more
-    seldom makes no chain disagree with the others, since all of them start at w*. 1 where |w*| is not known or 0.
+    seldom makes no chain disagree with the others, since all of them start at w*. 1 for functions and where the
+    weights are 0.
     """
-    return min(max((trace.relative_radius or 0.0) / LOCAL, 1.0), WIDEST)
+    return min(max((trace.reach or 0.0) / LOCAL, 1.0), WIDEST)
 
 
 def _groups(trace: Trace) -> list[list[int]]:

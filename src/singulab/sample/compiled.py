@@ -164,6 +164,11 @@ class CompiledEvaluation:
                     return False
                 continue
             size = float(one.abs().max())
+            if name == "dots":
+                within = (one - other).abs() <= ROUNDING * ulp * self._size_of_dots(plain)
+                if not (math.isfinite(size) and bool(within.all())):
+                    return False
+                continue
             limit = ROUNDING * size
             if name in ("excess", "half_excess"):
                 limit = ROUNDING_OF_LOSS * loss
@@ -173,6 +178,14 @@ class CompiledEvaluation:
             if not (math.isfinite(size) and difference <= limit * ulp):
                 return False
         return True
+
+    def _size_of_dots(self, plain: Evaluation) -> Float[Tensor, "chain part"]:
+        """What each dot product would be without cancellation, and with gradients as wrong as they may be."""
+        gradient = plain.gradient.abs()
+        sizes = plain._replace(
+            displacement=plain.displacement.abs(), gradient=gradient + gradient.max(), dots=None
+        )
+        return sizes.dots_by_component(self._sizes)
 
 
 def _native(recording: fx.GraphModule, *, on_cpu: bool) -> Native:

@@ -268,7 +268,6 @@ def trace_of(
     seed: int,
 ) -> Trace:
     """A trace of the records of a run on a potential."""
-    of_model = isinstance(potential.landscape, ModelLandscape)
     array = records.transpose(0, 1).numpy()
     variables = {name: array[:, :, i] for i, name in enumerate(FIELDS)}
     variables["excess_loss"] = 0.5 * (variables["excess_a"] + variables["excess_b"])
@@ -281,7 +280,7 @@ def trace_of(
         localization=potential.localization,
         dim=potential.dim,
         center_loss=potential.landscape.center_loss,
-        center_norm=potential.center_norm if of_model else None,
+        model_norm=potential.model_norm,
         num_data=potential.num_data,
         components=potential.components,
         component_sizes=sizes,
@@ -297,7 +296,7 @@ def trace_of(
 
 
 def probe_stacking(landscape: ModelLandscape, feed: Any) -> bool:
-    """Whether evaluating chains at once is worth it: it must work, fit in memory and not be slower."""
+    """Whether evaluating chains at once is worth it: it must work, fit in memory and be faster."""
     position = landscape.center.expand(2, -1).clone()
     batch = feed([0, 1], 0) if feed.num_chains > 1 else None
     if batch is None:
